@@ -1,0 +1,1 @@
+//! HTTP in: listeners, routes, errors to statuses, TLS, the admin port.

@@ -1,0 +1,309 @@
+//! Where things are kept: content by its digest in a [`Store`], small mutable things by path in
+//! [`Records`]. Both exist on a directory ([`fs`]) and in a bucket ([`s3`]), and one conformance
+//! suite runs over every kind.
+
+use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::oci::{Algorithm, Digest, MediaType, Name};
+
+/// Which part of the store: what anyone may be served, or what belongs to one repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Area {
+    /// Content that came from a public repository.
+    Public,
+    /// Content that came from a repository that is not public (`private_repositories: allow`);
+    /// kept apart, per repository.
+    Private(Name),
+}
+
+/// What content is kept under. Manifests and blobs share one space, as in `registry:2`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Which part of the store.
+    pub area: Area,
+    /// What the bytes hash to.
+    pub digest: Digest,
+}
+
+/// What is kept beside content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// A manifest's media type as the upstream sent it; none for a blob.
+    pub media_type: Option<MediaType>,
+    /// Whether this mirror hashed the bytes before it wrote them. False for what another program
+    /// put there (`registry:2`).
+    pub verified: bool,
+}
+
+/// What is known of kept content without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// The whole content's length in bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub stored: SystemTime,
+    /// What is kept beside it.
+    pub meta: Meta,
+}
+
+/// Bytes on their way out of a store. An error ends the stream.
+pub type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
+
+/// A body out of a store.
+pub enum Body {
+    /// An open file, which may be read in place: these bytes of it.
+    File(Arc<File>, Range<u64>),
+    /// It arrives.
+    Stream(Chunks),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_, range) => f.debug_tuple("File").field(range).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// Kept content, opened.
+#[derive(Debug)]
+pub struct Found {
+    /// What is known of the whole content.
+    pub info: Info,
+    /// The bytes that were asked for.
+    pub body: Body,
+}
+
+/// What is to be kept.
+#[derive(Clone)]
+pub enum Payload {
+    /// Something small.
+    Bytes(Bytes),
+    /// The first `len` bytes of an open file that nobody writes any more. A store on the same file
+    /// system may link it into place instead of copying; a bucket reads it as often as it must.
+    File {
+        /// The file, perhaps without a name (`O_TMPFILE`).
+        file: Arc<File>,
+        /// Length in bytes.
+        len: u64,
+    },
+}
+
+impl Payload {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { len, .. } => *len,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// How a put ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// These bytes were written.
+    Stored,
+    /// The same content was there already and was left as it is.
+    AlreadyThere,
+}
+
+/// One entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What it is kept under.
+    pub key: Key,
+    /// Length in bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub stored: SystemTime,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries, in the store's own order, each once over all pages.
+    pub entries: Vec<T>,
+    /// Hand this back for the next page; none after the last.
+    pub next: Option<String>,
+}
+
+/// Which digests a listing covers: one algorithm, one first byte (a 256th of them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shard {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The digest's first byte.
+    pub first: u8,
+}
+
+/// An upload that nobody finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrayUpload {
+    /// The store's name for it, to be handed to [`Store::abort`].
+    pub id: String,
+    /// When it was begun, by the store's clock.
+    pub begun: SystemTime,
+}
+
+/// What a store was seen to do when it was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Of two conditional writes to one key, exactly one wins.
+    pub conditional: bool,
+    /// The encryption that the store named for a written object (`AES256`, `aws:kms`, …); none if
+    /// it named none, or for a directory.
+    pub encryption: Option<String>,
+}
+
+/// Why a store could not do it, by meaning. Never carries a foreign error's own text beyond its
+/// code: a signed URL or a credential could be in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store does not let us.
+    #[error("the store denied `{operation}` ({code})")]
+    Denied {
+        /// What was tried, in the store's own word (`PutObject`, `open`).
+        operation: &'static str,
+        /// The store's code (`AccessDenied`, `EACCES`).
+        code: String,
+    },
+    /// The store did not answer, or not in time, or says that it cannot now: worth another try.
+    #[error("the store is not available for `{operation}` ({code})")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// The store's code, or what kind of failure it was (`timeout`, `connect`).
+        code: String,
+    },
+    /// There is no room.
+    #[error("the store has no room for `{operation}`")]
+    Full {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// The range lies outside the content.
+    #[error("the range lies outside the content's {size} bytes")]
+    OutOfRange {
+        /// The content's length in bytes.
+        size: u64,
+    },
+    /// The store answered something that makes no sense.
+    #[error("the store answered wrongly to `{operation}`: {what}")]
+    Broken {
+        /// What was tried.
+        operation: &'static str,
+        /// What was wrong with the answer.
+        what: String,
+    },
+    /// The store was found not to encrypt and is not written to.
+    #[error("the store does not encrypt, so it is not written to")]
+    NotEncrypted,
+}
+
+impl StoreError {
+    /// Whether the same call may well succeed later.
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Broken { .. })
+    }
+}
+
+/// Keeps content by digest.
+///
+/// A reader never sees part of a put: it finds all of it, or nothing, after a crash too. A body
+/// that was opened stays readable to its end even if its key is removed meanwhile. Content under a
+/// key never changes, so any number of writers of one key agree.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What is known of the content, without its bytes; none if it is not there.
+    async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError>;
+
+    /// Opens the content, or the bytes `range` of it (clamped at the end; an empty or wholly
+    /// outlying range is [`StoreError::OutOfRange`]); none if it is not there. One call to the
+    /// store, whether it is there or not.
+    async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError>;
+
+    /// Keeps `payload`, whose bytes the caller has verified against `key`. Content of the same
+    /// size that is there already is left as it is; of another size, it is replaced.
+    async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError>;
+
+    /// Removes what is there of `keys`; what is not there is no error.
+    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError>;
+
+    /// Lists one shard of one area, a page at a time (at most 1000 entries).
+    async fn list(
+        &self,
+        area: &Area,
+        shard: Shard,
+        from: Option<String>,
+    ) -> Result<Page<Listed>, StoreError>;
+
+    /// Uploads that were begun and never finished, a page at a time.
+    async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError>;
+
+    /// Ends an upload that nobody finished and frees what it holds; gone already is no error.
+    async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError>;
+
+    /// Writes, reads and removes a small thing, to learn what this store can do.
+    async fn probe(&self) -> Result<Abilities, StoreError>;
+}
+
+/// Which writing of a record this is; opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Version(pub String);
+
+/// On what condition a record is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Whatever is there.
+    Always,
+    /// Only if there is nothing.
+    Absent,
+    /// Only if what is there is this writing.
+    Is(Version),
+}
+
+/// How the writing of a record ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is written; this is its version.
+    Done(Version),
+    /// The condition did not hold: somebody else wrote.
+    Conflict,
+}
+
+/// Keeps small mutable things by path.
+///
+/// A reader sees one whole writing, never a mixture; of concurrent conditional writers at most one
+/// wins. Paths are `/`-separated components of `[A-Za-z0-9._-]+`, none of them `.` or `..`; a path
+/// is never also the parent of another. Values are at most 1 MiB.
+#[async_trait]
+pub trait Records: fmt::Debug + Send + Sync + 'static {
+    /// The value at `path` and which writing it is; none if there is none.
+    async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError>;
+
+    /// Writes `value` at `path` if `when` holds.
+    async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError>;
+
+    /// The paths below `prefix` (a path, or empty for all), in byte order, a page at a time.
+    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<String>, StoreError>;
+
+    /// Removes the record at `path`; none there is no error.
+    async fn remove(&self, path: &str) -> Result<(), StoreError>;
+}

@@ -1,0 +1,346 @@
+//! Metrics: what is counted, in one typed registry without globals.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Tier {
+    /// From memory.
+    Memory,
+    /// From the node's disk.
+    Disk,
+    /// From the shared bucket.
+    Bucket,
+    /// Read along with a fill in progress.
+    Flight,
+}
+
+/// What kind of request was made upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Kind {
+    /// A token of the token service.
+    Token,
+    /// HEAD of a manifest.
+    Head,
+    /// GET of a manifest: a pull.
+    Manifest,
+    /// HEAD of a blob.
+    BlobHead,
+    /// GET of a blob at the registry.
+    Blob,
+    /// GET at the address a blob was redirected to.
+    Redirect,
+    /// Tag listings.
+    Tags,
+    /// Referrers.
+    Referrers,
+}
+
+/// Why an answer was stale, or why fetching once was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Why {
+    /// The upstream failed or did not answer in time.
+    Unavailable,
+    /// A limit of the upstream is reached.
+    Limit,
+    /// The upstream refuses our credential.
+    Credential,
+    /// There was no room in the spool.
+    NoRoom,
+    /// The store refused.
+    Store,
+    /// The repository is not public.
+    NotPublic,
+    /// The upstream has no such thing.
+    Unknown,
+    /// The upstream sent bytes that do not match their digest.
+    Mismatch,
+    /// The request was malformed or not one of a mirror.
+    BadRequest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TierLabel {
+    tier: Tier,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    kind: Kind,
+    /// The HTTP status, or 0 where there was no answer.
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabel {
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScopeLabel {
+    scope: &'static str,
+}
+
+/// Every metric of the program. Cheap to clone; counting takes no lock once a label was seen.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    hits: Family<TierLabel, Counter>,
+    misses: Counter,
+    served_bytes: Counter,
+    upstream_requests: Family<RequestLabels, Counter>,
+    upstream_bytes: Counter,
+    fills: Counter,
+    joins: Counter,
+    resumes: Counter,
+    mismatches: Counter,
+    alone: Family<WhyLabel, Counter>,
+    stale: Family<WhyLabel, Counter>,
+    refusals: Family<WhyLabel, Counter>,
+    cool_offs: Family<ScopeLabel, Counter>,
+    limit: Gauge<i64, AtomicI64>,
+    remaining: Gauge<i64, AtomicI64>,
+    credential_refused: Gauge<i64, AtomicI64>,
+    store_calls: Family<CallLabels, Counter>,
+    spool_bytes: Gauge<u64, AtomicU64>,
+    near_bytes: Gauge<u64, AtomicU64>,
+    pending_uploads: Gauge<u64, AtomicU64>,
+}
+
+impl Metrics {
+    /// A registry with every metric at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("registry_mirror");
+        let r = &mut registry;
+        let metrics = (
+            Self::counter(r, "hits", "answers without the upstream, by where they came from"),
+            Self::counter(r, "misses", "answers that needed the upstream"),
+            Self::counter(r, "upstream_requests", "requests made upstream, by kind and status"),
+        );
+        let served_bytes = Counter::default();
+        r.register_with_unit(
+            "served",
+            "bytes of bodies sent to clients",
+            Unit::Bytes,
+            served_bytes.clone(),
+        );
+        let upstream_bytes = Counter::default();
+        r.register_with_unit(
+            "upstream",
+            "bytes of bodies received from upstream",
+            Unit::Bytes,
+            upstream_bytes.clone(),
+        );
+        let fills = Self::counter(r, "fills", "blobs fetched into the spool");
+        let joins = Self::counter(r, "joins", "readers that joined a fill in progress");
+        let resumes = Self::counter(r, "resumes", "fills continued after a broken transfer");
+        let mismatches = Self::counter(r, "mismatches", "bodies that did not match their digest");
+        let alone = Self::counter(r, "alone", "blobs fetched for one client alone, by why");
+        let stale = Self::counter(r, "stale", "answers known to be old, by why");
+        let refusals = Self::counter(r, "refusals", "requests refused, by why");
+        let cool_offs =
+            Self::counter(r, "cool_offs", "times the upstream told us to wait, by what must wait");
+        let limit = Self::gauge(
+            r,
+            "ratelimit_limit",
+            "pulls in a window, as the upstream said last; -1 if it did not",
+        );
+        let remaining = Self::gauge(
+            r,
+            "ratelimit_remaining",
+            "pulls left, as the upstream said last; -1 if it did not",
+        );
+        limit.set(-1);
+        remaining.set(-1);
+        let credential_refused =
+            Self::gauge(r, "credential_refused", "1 while the upstream refuses our credential");
+        let store_calls =
+            Self::counter(r, "store_calls", "calls to the shared store, by operation and outcome");
+        let spool = Gauge::default();
+        r.register_with_unit(
+            "spool",
+            "disk reserved for bodies in flight",
+            Unit::Bytes,
+            spool.clone(),
+        );
+        let near = Gauge::default();
+        r.register_with_unit("near", "disk used by copies on this node", Unit::Bytes, near.clone());
+        let pending_uploads = Gauge::default();
+        r.register(
+            "pending_uploads",
+            "content that the shared store has yet to take",
+            pending_uploads.clone(),
+        );
+        Self {
+            hits: metrics.0,
+            misses: metrics.1,
+            upstream_requests: metrics.2,
+            served_bytes,
+            upstream_bytes,
+            fills,
+            joins,
+            resumes,
+            mismatches,
+            alone,
+            stale,
+            refusals,
+            cool_offs,
+            limit,
+            remaining,
+            credential_refused,
+            store_calls,
+            spool_bytes: spool,
+            near_bytes: near,
+            pending_uploads,
+            registry: Arc::new(registry),
+        }
+    }
+
+    fn counter<M>(registry: &mut Registry, name: &str, help: &str) -> M
+    where
+        M: Default + Clone + prometheus_client::registry::Metric,
+    {
+        let metric = M::default();
+        registry.register(name, help, metric.clone());
+        metric
+    }
+
+    fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge<i64, AtomicI64> {
+        Self::counter(registry, name, help)
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// `n` answers came without asking the upstream.
+    pub fn hit(&self, tier: Tier, n: u64) {
+        self.hits.get_or_create(&TierLabel { tier }).inc_by(n);
+    }
+
+    /// An answer needed the upstream.
+    pub fn miss(&self) {
+        self.misses.inc();
+    }
+
+    /// Bytes of a body went to clients.
+    pub fn served(&self, bytes: u64) {
+        self.served_bytes.inc_by(bytes);
+    }
+
+    /// A request upstream was answered with `status`, or not at all (0).
+    pub fn upstream(&self, kind: Kind, status: u16) {
+        self.upstream_requests.get_or_create(&RequestLabels { kind, status }).inc();
+    }
+
+    /// Bytes of a body came from upstream.
+    pub fn received(&self, bytes: u64) {
+        self.upstream_bytes.inc_by(bytes);
+    }
+
+    /// A fill began.
+    pub fn fill(&self) {
+        self.fills.inc();
+    }
+
+    /// A reader joined a fill.
+    pub fn join(&self) {
+        self.joins.inc();
+    }
+
+    /// A fill went on after a broken transfer.
+    pub fn resume(&self) {
+        self.resumes.inc();
+    }
+
+    /// A body did not match its digest.
+    pub fn mismatch(&self) {
+        self.mismatches.inc();
+    }
+
+    /// A blob is fetched for one client alone.
+    pub fn alone(&self, why: Why) {
+        self.alone.get_or_create(&WhyLabel { why }).inc();
+    }
+
+    /// A stale answer was given.
+    pub fn stale(&self, why: Why) {
+        self.stale.get_or_create(&WhyLabel { why }).inc();
+    }
+
+    /// A request was refused.
+    pub fn refusal(&self, why: Why) {
+        self.refusals.get_or_create(&WhyLabel { why }).inc();
+    }
+
+    /// The upstream told us to wait; `scope` is `pulls` or `everything`.
+    pub fn cool_off(&self, scope: &'static str) {
+        self.cool_offs.get_or_create(&ScopeLabel { scope }).inc();
+    }
+
+    /// What the upstream said of its pull limit; none sets -1.
+    pub fn limits(&self, limit: Option<u64>, remaining: Option<u64>) {
+        let value = |n: Option<u64>| n.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        self.limit.set(value(limit));
+        self.remaining.set(value(remaining));
+    }
+
+    /// Whether the upstream refuses our credential now.
+    pub fn credential_refused(&self, refused: bool) {
+        self.credential_refused.set(i64::from(refused));
+    }
+
+    /// A call to the shared store ended; `outcome` is `ok`, `absent`, `conflict` or `error`.
+    pub fn store_call(&self, operation: &'static str, outcome: &'static str) {
+        self.store_calls.get_or_create(&CallLabels { operation, outcome }).inc();
+    }
+
+    /// Bytes of disk reserved for bodies in flight.
+    pub fn spool(&self, bytes: u64) {
+        self.spool_bytes.set(bytes);
+    }
+
+    /// Bytes of disk that the node's copies take.
+    pub fn near(&self, bytes: u64) {
+        self.near_bytes.set(bytes);
+    }
+
+    /// How much content the shared store has yet to take.
+    pub fn pending_uploads(&self, count: u64) {
+        self.pending_uploads.set(count);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,15 @@
+//! Whole-program tests, one binary.
+
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
+
+mod support;
+
+mod house;
+mod hub;
+mod inventory;
+mod mirror;
+mod serve;
+mod settings;
+mod store_fs;
+mod store_s3;
+mod validate;
