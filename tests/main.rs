@@ -1,6 +1,6 @@
 //! Whole-program tests, one binary.
 
-#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::disallowed_methods)]
 
 mod support;
 
