@@ -1,0 +1,97 @@
+"""A bucket on SeaweedFS: filled, read back by a node that knows nothing, and lost in all ways."""
+
+import shutil
+import signal
+import sys
+
+from support import image
+from support.lab import Lab, request
+from support.s3 import CREDENTIALS, REGION, SeaweedFS, BUCKET, key_of
+from support.servers import Mirror, Upstream
+
+
+class Pulls:
+    """Images pulled by skopeo, each of a repository of its own."""
+
+    def __init__(self, lab, upstream, mirror):
+        self.lab, self.upstream, self.mirror = lab, upstream, mirror
+        self.blobs = {}
+
+    def push(self, name):
+        layer = image.tiny(name, self.lab.dir)
+        descriptor = self.upstream.push.image(f"library/{name}", "1", layer, image.OCI)
+        body = request(f"{self.upstream.url}/v2/library/{name}/manifests/1", headers=image.ACCEPT).body
+        config = image.json.loads(body)["config"]["digest"]
+        self.blobs[name] = [descriptor["digest"], config, layer.digest]
+
+    def pull(self, name):
+        target = self.lab.dir / f"pulled-{name}"
+        shutil.rmtree(target, ignore_errors=True)
+        done = self.lab.run(["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false",
+                             f"docker://{self.mirror.host}/library/{name}:1", f"dir:{target}"], fatal=False)
+        return done is not None
+
+    def gets(self, name):
+        return self.upstream.pulls(f"/library/{name}/")
+
+
+def filled(bucket, blobs):
+    """Whether the bucket has all of them, where registry:2 would look."""
+    keys = set(bucket.s3.keys("docker/registry/v2/blobs/"))
+    return all(key_of(blob) in keys for blob in blobs)
+
+
+def main():
+    with Lab("s3") as lab:
+        upstream, bucket = Upstream(lab).start(), SeaweedFS(lab).start()
+        mirror = Mirror(lab, upstream, env=CREDENTIALS, store="s3", bucket_name=BUCKET,
+                        bucket_location=REGION, bucket_endpoint=bucket.url).start()
+        pulls = Pulls(lab, upstream, mirror)
+        for name in ["e2e-warm", "e2e-killed", "e2e-hanging", "e2e-after"]:
+            pulls.push(name)
+
+        lab.check("an image is pulled through a mirror with a bucket", pulls.pull("e2e-warm"))
+        lab.wait("the bucket to be filled", lambda: filled(bucket, pulls.blobs["e2e-warm"]))
+        lab.check("its objects are where registry:2 puts them", True)
+        for blob in pulls.blobs["e2e-warm"]:
+            head, body = bucket.s3.head(key_of(blob)), bucket.s3.get(key_of(blob)).body
+            lab.check(f"{blob[:19]} is whole and encrypted",
+                      image.digest(body) == blob and head.headers.get("x-amz-server-side-encryption"),
+                      head.headers.get("x-amz-server-side-encryption", "not encrypted"))
+
+        mirror.process.stop()
+        mirror.forget()
+        upstream.process.stop()
+        mirror.start()
+        lab.check("a node that knows nothing serves it from the bucket while the upstream is away",
+                  pulls.pull("e2e-warm"))
+        upstream.start()
+
+        bucket.process.kill()
+        lab.check("S3 killed: what is near is pulled", pulls.pull("e2e-warm"))
+        lab.check("S3 killed: what is not is pulled, too", pulls.pull("e2e-killed"))
+        bucket.start()
+        bucket.process.signal(signal.SIGSTOP)
+        lab.check("S3 hanging: what is near is pulled", pulls.pull("e2e-warm"))
+        lab.check("S3 hanging: what is not is pulled, too", pulls.pull("e2e-hanging"))
+        bucket.process.signal(signal.SIGCONT)
+        lab.check("S3 back: a pull goes on as before", pulls.pull("e2e-after"))
+
+        for name in ["e2e-killed", "e2e-hanging", "e2e-after"]:
+            before = len(pulls.gets(name))
+            lab.wait(f"the bucket to be filled with {name}", lambda: filled(bucket, pulls.blobs[name]), 300)
+            lab.check(f"S3 back: the bucket is filled with {name} without another GET upstream",
+                      len(pulls.gets(name)) == before, f"{before} GETs")
+
+        begun = len(upstream.pulls())
+        mirror.process.stop()
+        mirror.forget()
+        mirror.start()
+        for name in ["e2e-killed", "e2e-hanging", "e2e-after"]:
+            lab.check(f"{name} is served from the bucket alone", pulls.pull(name))
+        again = upstream.pulls()[begun:]
+        lab.check("without a GET upstream", not again, str(again or ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The upstream and the mirror, as processes."""
+
+import json
+import os
+import re
+import shutil
+
+from .image import Pusher
+from .lab import Failed, free_port, request
+
+# Stands in the mirror's place while the tests themselves are tried.
+STAND_IN = os.environ.get("E2E_MIRROR") == "docker-registry"
+
+
+class Upstream:
+    """Debian's docker-registry, an honest upstream; its access log is the witness."""
+
+    LINE = re.compile(r'"(GET|HEAD|PUT|POST|PATCH|DELETE) (/v2/\S*) HTTP/1\.[01]" (\d{3})')
+
+    def __init__(self, lab, name="upstream"):
+        self.lab, self.name, self.port = lab, name, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.push = Pusher(self.url)
+        self.process = None
+
+    def start(self):
+        config = self.lab.dir / f"{self.name}.yml"
+        config.write_text(json.dumps({
+            "version": 0.1,
+            "log": {"level": "error", "accesslog": {"disabled": False}},
+            "storage": {"filesystem": {"rootdirectory": str(self.lab.dir / self.name)}},
+            "http": {"addr": f"127.0.0.1:{self.port}"}}))
+        self.process = self.lab.start(self.name, ["docker-registry", "serve", config])
+        self.lab.wait("the upstream", lambda: request(f"{self.url}/v2/").status == 200,
+                      process=self.process)
+        return self
+
+    def requests(self, method="GET", like=""):
+        """Paths that were asked for by `method`, once for each request, over all restarts."""
+        return [path for verb, path, _ in self.LINE.findall(self.process.text())
+                if verb == method and re.search(like, path)]
+
+    def pulls(self, like=""):
+        """GETs of manifests and blobs."""
+        return [path for path in self.requests("GET", like) if re.search("/(manifests|blobs)/", path)]
+
+
+class Mirror:
+    """The mirror under test, with a filesystem store unless `variables` say otherwise."""
+
+    def __init__(self, lab, upstream, name="mirror", env=None, **variables):
+        self.lab, self.upstream, self.name, self.env = lab, upstream, name, env or {}
+        self.port, self.admin_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.admin = f"http://127.0.0.1:{self.admin_port}"
+        self.host = f"127.0.0.1:{self.port}"
+        self.data = lab.dir / f"{name}-data"
+        self.variables = {
+            "store": "filesystem", "data_path": str(self.data), "tls": "off",
+            "listen_address": "127.0.0.1", "listen_port": str(self.port),
+            "admin_address": f"127.0.0.1:{self.admin_port}", "upstream_url": upstream.url,
+            "drain_delay": "0s", "drain_timeout": "10s", **variables}
+        self.process = None
+
+    def start(self):
+        inventory = self.lab.dir / f"{self.name}-inventory"
+        inventory.mkdir(exist_ok=True)
+        lines = [f"    registry_mirror_{key}: {json.dumps(value)}" for key, value in self.variables.items()]
+        (inventory / "inventory.yml").write_text("\n".join(["all:", "  vars:", *lines, ""]))
+        if STAND_IN:
+            config = self.lab.dir / f"{self.name}.yml"
+            config.write_text(json.dumps({
+                "version": 0.1, "log": {"level": "warn"},
+                "storage": {"filesystem": {"rootdirectory": str(self.data)}},
+                "proxy": {"remoteurl": self.upstream.url}, "http": {"addr": self.host}}))
+            argv = ["docker-registry", "serve", config]
+        else:
+            argv = [os.environ["MIRROR_BIN"], "serve", "-i", inventory]
+        before = self.process.text().count("ready on ") if self.process else 0
+        self.process = self.lab.start(self.name, argv, self.env)
+        self.lab.wait("the mirror to answer", lambda: request(f"{self.url}/v2/").status == 200,
+                      process=self.process)
+        if not STAND_IN:
+            self.lab.wait("the mirror's ready line",
+                          lambda: self.process.text().count(f"ready on {self.url}") > before,
+                          process=self.process)
+        return self
+
+    def forget(self):
+        """Removes everything that the node itself keeps; it must be stopped."""
+        if self.process.running():
+            raise Failed("the mirror is still running")
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def metric(self, name):
+        """The sum of a metric over its labels; 0 if it is not there."""
+        text = request(f"{self.admin}/metrics").body.decode(errors="replace")
+        values = re.findall(rf"^registry_mirror_{name}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
+        return sum(float(value) for value in values)
