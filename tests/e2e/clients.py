@@ -76,13 +76,13 @@ class Containers:
 
     def __init__(self, lab, mirror):
         self.lab = lab
-        conf = lab.dir / "registries.conf"
-        conf.write_text(
+        self.conf = lab.dir / "registries.conf"
+        self.conf.write_text(
             '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n'
             f'[[registry.mirror]]\nlocation = "{mirror.host}"\ninsecure = true\n')
         nobody = lab.dir / "auth.json"
         nobody.write_text("{}")
-        self.env = {"CONTAINERS_REGISTRIES_CONF": str(conf), "REGISTRY_AUTH_FILE": str(nobody)}
+        self.env = {"CONTAINERS_REGISTRIES_CONF": str(self.conf), "REGISTRY_AUTH_FILE": str(nobody)}
 
     def storage(self):
         return ["--root", self.lab.dir / self.name, "--runroot", self.lab.short / self.name,
@@ -123,9 +123,9 @@ class Skopeo(Containers):
     def pull(self, name, tag):
         target = self.lab.dir / "skopeo" / name
         target.mkdir(parents=True)
-        self.lab.run(["skopeo", "--insecure-policy", "copy", "--all",
-                      f"docker://docker.io/library/{name}:{tag}", f"dir:{target}"],
-                     self.env)
+        # It alone of the three does not look at the environment for this.
+        self.lab.run(["skopeo", "--registries-conf", self.conf, "--insecure-policy", "copy", "--all",
+                      f"docker://docker.io/library/{name}:{tag}", f"dir:{target}"], self.env)
 
     def forget(self):
         shutil.rmtree(self.lab.dir / "skopeo", ignore_errors=True)
