@@ -51,7 +51,8 @@ class Mirror:
     def __init__(self, lab, upstream, name="mirror", env=None, **variables):
         self.lab, self.upstream, self.name, self.env = lab, upstream, name, env or {}
         self.port, self.admin_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "http" if variables.get("tls", "off") == "off" else "https"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.admin = f"http://127.0.0.1:{self.admin_port}"
         self.host = f"127.0.0.1:{self.port}"
         self.data = lab.dir / f"{name}-data"
