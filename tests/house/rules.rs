@@ -28,6 +28,7 @@ const CRATES: &[(&str, Home)] = &[
     ("minijinja", In(&["inventory/"])),
     ("minijinja_*", In(&["inventory/"])),
     ("prometheus_client", In(&["telemetry"])),
+    ("quick_cache", In(&["mirror/"])),
     ("rcgen", In(&["server/tls"])),
     ("reqwest", In(&["upstream/"])),
     ("schemars", In(&["settings/"])),
