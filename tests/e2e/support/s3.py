@@ -141,4 +141,5 @@ class Microburst:
             raise Failed(f"microburst refused the rules: {done.status} {done.body[:300]}")
 
     def fired(self):
-        return request(f"{self.url}/_microburst/fired").body.decode(errors="replace")
+        """How many requests met a rule so far."""
+        return len(json.loads(request(f"{self.url}/_microburst/fired").body))
