@@ -3,6 +3,7 @@
 //! suite runs over every kind.
 
 pub mod fs;
+pub mod s3;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
