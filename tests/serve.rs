@@ -1,1 +1,7 @@
-//! serve
+//! The whole program through its port, as a client sees it.
+
+mod admin;
+mod bad_input;
+mod client;
+mod node;
+mod tls;

@@ -1,5 +1,7 @@
 //! What each subcommand does.
 
+pub mod serve;
+
 use std::process::ExitCode;
 
 /// Runs the program.

@@ -1,0 +1,150 @@
+//! A node of the mirror in this process: the real program but for its command line.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use registry_mirror::{
+    clock,
+    command::serve::{Service, open},
+    oci::{Digest, Name, Reference},
+    settings::{Period, Settings, StoreKind, Tls},
+    telemetry::Metrics,
+    upstream::{
+        Blob, Head, Limits, Listing, Manifest, Scope, Trust, Upstream, UpstreamError, Visibility,
+    },
+};
+use tokio::runtime::{Builder, Runtime};
+
+pub struct Node {
+    pub service: Service,
+    pub runtime: Runtime,
+    pub data: Arc<tempfile::TempDir>,
+}
+
+/// Plain HTTP on a free port of loopback, and a directory of its own.
+pub fn settings(data: &tempfile::TempDir) -> Settings {
+    Settings {
+        store: StoreKind::Filesystem,
+        data_path: data.path().to_owned(),
+        listen_address: Ipv4Addr::LOCALHOST.into(),
+        listen_port: 0,
+        admin_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        tls: Tls::Off,
+        drain_timeout: Period(Duration::from_secs(20)),
+        ..Settings::default()
+    }
+}
+
+impl Node {
+    /// A node in front of an upstream that is away.
+    pub fn alone(change: impl FnOnce(&mut Settings)) -> Self {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let mut settings = settings(&data);
+        change(&mut settings);
+        Self::start(data, settings, |_, _| Arc::new(Away))
+    }
+
+    pub fn start(
+        data: Arc<tempfile::TempDir>,
+        settings: Settings,
+        upstream: impl FnOnce(&Runtime, &Metrics) -> Arc<dyn Upstream>,
+    ) -> Self {
+        // Whoever is first installs it, for all tests.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let metrics = Metrics::new();
+        let upstream = upstream(&runtime, &metrics);
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let engine = runtime.handle().clone();
+        let service = open(settings, upstream, clock::system(), metrics, engine).unwrap();
+        Self { service, runtime, data }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.service.server.address
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.service.server.admin_address
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The workers are threads of their own and would go on.
+        let stop = async {
+            tokio::time::timeout(super::client::PATIENCE, self.service.server.stop()).await
+        };
+        if std::thread::panicking() {
+            return;
+        }
+        self.runtime.block_on(stop).expect("a node that stops");
+    }
+}
+
+/// An upstream that nobody answers for.
+#[derive(Debug)]
+pub struct Away;
+
+fn away<T>() -> Result<T, UpstreamError> {
+    Err(UpstreamError::lasting("nobody is there"))
+}
+
+#[async_trait]
+impl Upstream for Away {
+    async fn visibility(
+        &self,
+        _: &Name,
+        _: Option<&Reference>,
+    ) -> Result<Visibility, UpstreamError> {
+        away()
+    }
+
+    async fn head(&self, _: &Name, _: &Reference, _: Trust) -> Result<Head, UpstreamError> {
+        away()
+    }
+
+    async fn manifest(&self, _: &Name, _: &Reference, _: Trust) -> Result<Manifest, UpstreamError> {
+        away()
+    }
+
+    async fn blob_size(
+        &self,
+        _: &Name,
+        _: &Digest,
+        _: Trust,
+    ) -> Result<Option<u64>, UpstreamError> {
+        away()
+    }
+
+    async fn blob(&self, _: &Name, _: &Digest, _: u64, _: Trust) -> Result<Blob, UpstreamError> {
+        away()
+    }
+
+    async fn tags(&self, _: &Name, _: &str, _: Trust) -> Result<Listing, UpstreamError> {
+        away()
+    }
+
+    async fn referrers(
+        &self,
+        _: &Name,
+        _: &Digest,
+        _: &str,
+        _: Trust,
+    ) -> Result<Listing, UpstreamError> {
+        away()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn cooling(&self) -> Option<(Scope, std::time::SystemTime)> {
+        None
+    }
+}
