@@ -315,7 +315,7 @@ async fn nothing_half_written_outlives_a_kill() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut patience = round * 7 % 31;
+        let mut patience = round * 7 % 11;
         while patience > 0
             && let Some(line) = lines.next()
         {
@@ -337,7 +337,7 @@ async fn nothing_half_written_outlives_a_kill() {
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(!said.contains("panicked"), "round {round}: {said}");
     }
-    assert!(kept.len() > 100 && count > 50, "{} objects, {count} counts", kept.len());
+    assert!(kept.len() > 60 && count > 30, "{} objects, {count} counts", kept.len());
 
     let fs = open(place.path());
     let left = std::fs::read_dir(place.path().join("staging")).unwrap().count();

@@ -65,8 +65,8 @@ impl<T> During<T> for Result<T, Errno> {
 fn by_meaning(operation: &'static str, error: &io::Error) -> StoreError {
     let code = code(error);
     match Errno::from_io_error(error) {
-        Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => StoreError::Full { operation },
-        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NAMETOOLONG) => {
+        Some(Errno::NOSPC | Errno::DQUOT) => StoreError::Full { operation },
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NAMETOOLONG | Errno::FBIG) => {
             StoreError::Denied { operation, code }
         }
         Some(
