@@ -11,7 +11,7 @@ use std::{
 use crate::{
     mirror::{Mirror, Verdict},
     oci::{Digest, Name},
-    telemetry::{Metrics, Tier},
+    telemetry::Metrics,
 };
 
 /// The most keys that one worker holds between two flushes; beyond it, clients are not told
@@ -108,7 +108,6 @@ impl Tallies {
         }
         for (digest, Count { hits, bytes }) in served {
             mirror.served_from_memory(&digest, hits);
-            metrics.hit(Tier::Memory, hits);
             metrics.served(bytes);
         }
         for ((name, verdict, client), Count { hits, bytes }) in lines {
