@@ -3,5 +3,8 @@
 mod admin;
 mod bad_input;
 mod client;
+mod content;
+mod drain;
 mod node;
+mod refusals;
 mod tls;

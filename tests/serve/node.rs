@@ -9,7 +9,6 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use registry_mirror::{
-    clock,
     command::serve::{Service, open},
     oci::{Digest, Name, Reference},
     settings::{Period, Settings, StoreKind, Tls},
@@ -20,10 +19,14 @@ use registry_mirror::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use super::client::PATIENCE;
+use crate::support::scripted::{Hand, Script};
+
 pub struct Node {
     pub service: Service,
     pub runtime: Runtime,
     pub data: Arc<tempfile::TempDir>,
+    pub clock: Arc<Hand>,
 }
 
 /// Plain HTTP on a free port of loopback, and a directory of its own.
@@ -46,23 +49,31 @@ impl Node {
         let data = Arc::new(tempfile::tempdir().unwrap());
         let mut settings = settings(&data);
         change(&mut settings);
-        Self::start(data, settings, |_, _| Arc::new(Away))
+        Self::start(data, settings, Arc::new(Away))
     }
 
+    /// A node in front of an upstream by script.
+    pub fn of(script: &Arc<Script>) -> Self {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let settings = settings(&data);
+        Self::start(data, settings, script.clone())
+    }
+
+    /// A node on that directory; its clock stands.
     pub fn start(
         data: Arc<tempfile::TempDir>,
         settings: Settings,
-        upstream: impl FnOnce(&Runtime, &Metrics) -> Arc<dyn Upstream>,
+        upstream: Arc<dyn Upstream>,
     ) -> Self {
         // Whoever is first installs it, for all tests.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = Metrics::new();
-        let upstream = upstream(&runtime, &metrics);
+        let clock = Hand::new();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let engine = runtime.handle().clone();
-        let service = open(settings, upstream, clock::system(), metrics, engine).unwrap();
-        Self { service, runtime, data }
+        let service = open(settings, upstream, clock.clone(), metrics, engine).unwrap();
+        Self { service, runtime, data, clock }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -74,16 +85,33 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Waits until nothing is under way.
+    pub fn settle(&self) {
+        let idle = async { tokio::time::timeout(PATIENCE, self.service.mirror.idle()).await };
+        self.runtime.block_on(idle).expect("fills that end");
+    }
+
+    /// The value of a metric, with its labels as they are printed; 0 if it was never counted.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.service.metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Stops the listeners as SIGTERM does after the delay.
+    pub fn stop(&self) {
+        let stop = async { tokio::time::timeout(PATIENCE, self.service.server.stop()).await };
+        self.runtime.block_on(stop).expect("a node that stops");
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         // The workers are threads of their own and would go on.
-        let stop = async {
-            tokio::time::timeout(super::client::PATIENCE, self.service.server.stop()).await
-        };
-        if std::thread::panicking() {
-            return;
+        if !std::thread::panicking() {
+            self.stop();
         }
-        self.runtime.block_on(stop).expect("a node that stops");
     }
 }
 
