@@ -5,6 +5,8 @@ mod bad_input;
 mod client;
 mod content;
 mod drain;
+mod hub;
 mod node;
 mod refusals;
+mod start;
 mod tls;

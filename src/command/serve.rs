@@ -27,12 +27,14 @@ use crate::{
 mod lifetime;
 mod parts;
 
+/// The exit code of a configuration that is wrong.
+const WRONG_SETTINGS: u8 = 1;
 /// The exit code of a `serve` that cannot start though its configuration is right.
 const CANNOT_START: u8 = 3;
 /// How long tasks that are still running may take to see that they are no longer wanted.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Why the service cannot start though its configuration is right: one line, and what to do.
+/// Why the service cannot start: one line, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -40,11 +42,21 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// 1 where the configuration is wrong, 3 where the machine is not as it says.
+    pub code: u8,
 }
 
 impl Failure {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+        Self { message: message.into(), hint: Some(hint.into()), code: CANNOT_START }
+    }
+
+    fn of_settings(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: WRONG_SETTINGS, ..Self::new(message, hint) }
+    }
+
+    fn without_hint(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, code: CANNOT_START }
     }
 }
 
@@ -85,10 +97,7 @@ async fn serve(settings: Settings, engine: &Handle) -> ExitCode {
     let signals = match lifetime::Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
-            return failed(&Failure {
-                message: format!("cannot handle signals: {error}"),
-                hint: None,
-            });
+            return failed(&Failure::without_hint(format!("cannot handle signals: {error}")));
         }
     };
     let metrics = Metrics::new();
@@ -210,7 +219,7 @@ fn unopened(error: &OpenError) -> Failure {
 
 fn not_listening(error: &StartError, variable: &str) -> Failure {
     let StartError::Listen { address, source } = error else {
-        return Failure { message: error.to_string(), hint: None };
+        return Failure::without_hint(error.to_string());
     };
     let (why, hint) = match source.kind() {
         io::ErrorKind::AddrInUse => (
@@ -236,7 +245,7 @@ fn failed(failure: &Failure) -> ExitCode {
     if let Some(hint) = &failure.hint {
         eprintln!("hint: {hint}");
     }
-    ExitCode::from(CANNOT_START)
+    ExitCode::from(failure.code)
 }
 
 /// Two lines on standard output, for a person and for a script that waits.

@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -108,16 +108,17 @@ pub fn start(config: ServerConfig, mirror: Mirror, metrics: Metrics) -> Result<S
     let _context = engine.enter();
     let admin = listen::admin(&config, &shared)?;
     let clients = listen::clients(&config, &shared)?;
-    engine.spawn(write_down(shared.clone()));
+    engine.spawn(write_down(Arc::downgrade(&shared)));
     Ok(Server { address: clients.address, admin_address: admin.address, shared, clients, admin })
 }
 
-/// Writes down what was counted, every ten seconds.
-async fn write_down(shared: Arc<Shared>) {
+/// Writes down what was counted, every ten seconds, until the server is gone.
+async fn write_down(shared: Weak<Shared>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(10));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
         shared.tallies.flush(&shared.mirror, &shared.metrics);
     }
 }

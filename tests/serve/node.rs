@@ -3,24 +3,29 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use registry_mirror::{
+    clock::Clock,
     command::serve::{Service, open},
     oci::{Digest, Name, Reference},
     settings::{Period, Settings, StoreKind, Tls},
     telemetry::Metrics,
     upstream::{
-        Blob, Head, Limits, Listing, Manifest, Scope, Trust, Upstream, UpstreamError, Visibility,
+        self, Blob, Head, HubConfig, Limits, Listing, Manifest, Scope, Timing, Trust, Upstream,
+        UpstreamError, Visibility,
     },
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::client::PATIENCE;
-use crate::support::scripted::{Hand, Script};
+use crate::support::{
+    hub::Hub,
+    scripted::{Hand, Script},
+};
 
 pub struct Node {
     pub service: Service,
@@ -59,11 +64,37 @@ impl Node {
         Self::start(data, settings, script.clone())
     }
 
+    /// A node in front of the fake Hub, asked by the real client.
+    pub fn behind(hub: &Hub) -> Self {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let mut settings = settings(&data);
+        settings.upstream_url = hub.url();
+        let config = HubConfig {
+            url: hub.url(),
+            ca_pem: None,
+            proxy: None,
+            redirect_hosts: Vec::new(),
+            credential: None,
+            timing: Timing::default(),
+        };
+        Self::with(data, settings, |engine, clock, metrics| {
+            Arc::new(upstream::Hub::new(config, engine, clock, metrics).unwrap())
+        })
+    }
+
     /// A node on that directory; its clock stands.
     pub fn start(
         data: Arc<tempfile::TempDir>,
         settings: Settings,
         upstream: Arc<dyn Upstream>,
+    ) -> Self {
+        Self::with(data, settings, |_, _, _| upstream)
+    }
+
+    fn with(
+        data: Arc<tempfile::TempDir>,
+        settings: Settings,
+        upstream: impl FnOnce(Handle, Arc<dyn Clock>, Metrics) -> Arc<dyn Upstream>,
     ) -> Self {
         // Whoever is first installs it, for all tests.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -72,7 +103,20 @@ impl Node {
         let clock = Hand::new();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let engine = runtime.handle().clone();
-        let service = open(settings, upstream, clock.clone(), metrics, engine).unwrap();
+        let upstream = upstream(engine.clone(), clock.clone(), metrics.clone());
+        // The threads of a node before this one on the same directory may take a moment to go.
+        let patience = Instant::now() + PATIENCE;
+        let service = loop {
+            let (settings, upstream) = (settings.clone(), upstream.clone());
+            match open(settings, upstream, clock.clone(), metrics.clone(), engine.clone()) {
+                Ok(service) => break service,
+                Err(failure) if failure.message.contains("in use by another process") => {
+                    assert!(Instant::now() < patience, "{failure}");
+                    std::thread::yield_now();
+                }
+                Err(failure) => panic!("{failure}"),
+            }
+        };
         Self { service, runtime, data, clock }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         s3::{Bucket, S3},
     },
     telemetry::Metrics,
-    upstream::Upstream,
+    upstream::{BadUpstream, Hub, HubConfig, Timing, Upstream},
 };
 
 /// Where things are kept.
@@ -53,7 +53,8 @@ pub(super) fn stores(
 fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let name = settings.bucket_name.clone().ok_or_else(|| {
-        Failure::new("there is no bucket to keep things in", "set registry_mirror_bucket_name")
+        let hint = "set registry_mirror_bucket_name, or registry_mirror_store to `filesystem`";
+        Failure::of_settings("there is no bucket to keep things in", hint)
     })?;
     Ok(Bucket {
         name,
@@ -72,6 +73,36 @@ pub(super) fn upstream(
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Upstream>, Failure> {
-    let _ = (fs::read_to_string::<&str>, settings, engine, clock, metrics);
-    Err(Failure::new("no upstream", "wait for the hub"))
+    let user = settings.docker_hub_username.clone();
+    let config = HubConfig {
+        url: settings.upstream_url.clone(),
+        ca_pem: authorities(&settings.upstream_ca)?,
+        proxy: (!settings.upstream_proxy.is_empty()).then(|| settings.upstream_proxy.clone()),
+        redirect_hosts: settings.upstream_redirect_hosts.clone(),
+        credential: (!user.is_empty()).then(|| (user, settings.docker_hub_password.clone())),
+        timing: Timing::default(),
+    };
+    let hub = Hub::new(config, engine.clone(), clock.clone(), metrics.clone());
+    hub.map(|hub| Arc::new(hub) as Arc<dyn Upstream>).map_err(|error| {
+        let variable = match error {
+            BadUpstream::Url | BadUpstream::Client => "upstream_url",
+            BadUpstream::Ca => "upstream_ca",
+            BadUpstream::Proxy => "upstream_proxy",
+            BadUpstream::Credential => "docker_hub_username",
+        };
+        Failure::of_settings(error.to_string(), format!("look at registry_mirror_{variable}"))
+    })
+}
+
+/// Certification authorities in PEM: the text itself, or what the file of that name holds.
+fn authorities(text: &str) -> Result<Option<String>, Failure> {
+    if text.is_empty() || text.contains("-----BEGIN") {
+        return Ok((!text.is_empty()).then(|| text.to_owned()));
+    }
+    fs::read_to_string(text).map(Some).map_err(|error| {
+        Failure::new(
+            format!("cannot read the upstream's certification authorities `{text}`: {error}"),
+            "the service's user must be able to read it; look at registry_mirror_upstream_ca",
+        )
+    })
 }
