@@ -6,6 +6,8 @@
 pub enum Kind {
     /// Any text.
     Text,
+    /// Text that is not empty.
+    Name,
     /// Text that must have been written as text: a secret or a name that is compared as it stands.
     /// YAML reads `0123` as 83 and `1e5` as text, so that anything else is a trap.
     Quoted,
@@ -23,8 +25,10 @@ pub enum Kind {
     OptionalSize,
     /// A length of time, which may be zero.
     Period,
-    /// A length of time above zero.
+    /// How often something is done again: a length of time of a second or more.
     Interval,
+    /// For how long the end of the program may be held up: a length of time of at most a day.
+    Wait,
     /// A path of the file system. A relative one starts in the directory of the file that sets it.
     Path,
     /// A path, or the PEM text itself, or empty.
@@ -33,10 +37,10 @@ pub enum Kind {
     Address,
     /// An IP address and a port to listen on.
     Socket,
-    /// An `http` or `https` address.
-    Url,
-    /// An `http` or `https` address, or empty.
-    OptionalUrl,
+    /// The root of a registry: an `http` or `https` address without path and account.
+    Upstream,
+    /// An `http` or `https` address without account, or empty.
+    Service,
     /// The address of a proxy, which may hold a password, or empty.
     Proxy,
     /// A name of the DNS, or empty.
@@ -60,6 +64,7 @@ impl Kind {
     pub fn expected(self) -> String {
         match self {
             Self::Text => "text".into(),
+            Self::Name => "text that is not empty".into(),
             Self::Quoted => "text in quotes".into(),
             Self::Flag => "`true` or `false`".into(),
             Self::Choice(words) => one_of(words),
@@ -68,13 +73,16 @@ impl Kind {
             Self::Size => "a size, such as `10GiB`, `500MB` or a number of bytes".into(),
             Self::OptionalSize => "a size, such as `500GiB`, or `\"\"` for no limit".into(),
             Self::Period => "a period, such as `30s`, `5m`, `1h30m` or `7d`".into(),
-            Self::Interval => "a period above zero, such as `30s`, `5m` or `7d`".into(),
+            Self::Interval => "a period of at least a second, such as `30s`, `5m` or `7d`".into(),
+            Self::Wait => "a period of at most a day, such as `30s`, `5m` or `1h30m`".into(),
             Self::Path => "a path".into(),
             Self::PathOrPem => "a path or PEM text".into(),
             Self::Address => "an IP address, such as `0.0.0.0` or `::1`".into(),
             Self::Socket => "an IP address and a port, such as `127.0.0.1:5002`".into(),
-            Self::Url => "an address that starts with `https://` or `http://`".into(),
-            Self::OptionalUrl => "an address that starts with `https://`, or `\"\"`".into(),
+            Self::Upstream => {
+                "the address of a registry, such as `https://registry-1.docker.io`".into()
+            }
+            Self::Service => "an address that starts with `https://` or `http://`".into(),
             Self::Proxy => "the address of a proxy, such as `http://10.0.0.1:3128`".into(),
             Self::Domain => "a host name, such as `registry-mirror.example.com`".into(),
             Self::Bucket => "a bucket name: 3 to 63 of `a-z`, `0-9`, `-` and `.`".into(),
@@ -89,18 +97,18 @@ impl Kind {
     /// The name of the kind in the documentation.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text | Self::Quoted | Self::Account => "text",
+            Self::Text | Self::Name | Self::Quoted | Self::Account => "text",
             Self::Flag => "boolean",
             Self::Choice(_) => "choice",
             Self::Port => "port",
             Self::Count => "number",
             Self::Size | Self::OptionalSize => "size",
-            Self::Period | Self::Interval => "period",
+            Self::Period | Self::Interval | Self::Wait => "period",
             Self::Path => "path",
             Self::PathOrPem => "path or PEM",
             Self::Address => "IP address",
             Self::Socket => "IP address and port",
-            Self::Url | Self::OptionalUrl | Self::Proxy => "URL",
+            Self::Upstream | Self::Service | Self::Proxy => "URL",
             Self::Domain => "host name",
             Self::Bucket => "bucket name",
             Self::Hosts | Self::Peers | Self::Texts | Self::TagRules => "list",

@@ -21,13 +21,13 @@ pub struct Period(pub Duration);
 
 /// The longest [`Period`] that is accepted. Clocks take it without an overflow, and whoever writes
 /// more has mistaken the unit.
-pub const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * DAY);
+pub(super) const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * DAY);
 
 /// What a [`Size`] looks like, as a regular expression that JSON Schema and Rust both read.
-pub const SIZE_PATTERN: &str = "^[0-9]+ ?([KMGT]i?B|kB|B)?$";
+pub(super) const SIZE_PATTERN: &str = "^[0-9]+ ?([KMGT]i?B|kB|B)?$";
 
 /// What a [`Period`] looks like, likewise.
-pub const PERIOD_PATTERN: &str = "^([0-9]+(ms|s|m|h|d|w)?|([0-9]+(ms|s|m|h|d|w))+)$";
+pub(super) const PERIOD_PATTERN: &str = "^([0-9]+(ms|s|m|h|d|w)?|([0-9]+(ms|s|m|h|d|w))+)$";
 
 const DAY: u64 = 86_400;
 

@@ -2,8 +2,9 @@
 
 use super::{
     Kind::{
-        Account, Address, Bucket, Choice, Domain, Flag, Hosts, Interval, OptionalSize, OptionalUrl,
-        Path, PathOrPem, Peers, Period, Port, Proxy, Quoted, Size, Socket, TagRules, Text, Url,
+        Account, Address, Bucket, Choice, Domain, Flag, Hosts, Interval, Name, OptionalSize, Path,
+        PathOrPem, Peers, Period, Port, Proxy, Quoted, Service as ServiceUrl, Size, Socket,
+        TagRules, Text, Upstream, Wait,
     },
     Reader::{Role, Service},
     Variable,
@@ -16,7 +17,7 @@ const fn variable(name: &'static str, kind: super::Kind, about: &'static str) ->
 pub(super) const VARIABLES: &[Variable] = &[
     variable(
         "docker_image",
-        Text,
+        Name,
         "The stock registry image, for the way back to it.",
     )
     .read_by(&[Service, Role]),
@@ -79,7 +80,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     .restart(),
     variable(
         "bucket_endpoint",
-        OptionalUrl,
+        ServiceUrl,
         "The address of an S3-compatible store other than AWS.",
     )
     .restart(),
@@ -145,13 +146,13 @@ pub(super) const VARIABLES: &[Variable] = &[
     .restart(),
     variable(
         "drain_delay",
-        Period,
+        Wait,
         "After SIGTERM: for how long `/livez` says 503 while requests are still accepted, so that \
          the load balancer turns away.",
     ),
     variable(
         "drain_timeout",
-        Period,
+        Wait,
         "After that: how long transfers in progress may take to finish.",
     ),
     variable(
@@ -170,10 +171,10 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable("domain", Domain, "The name that clients reach the mirror by."),
     variable(
         "url",
-        OptionalUrl,
+        ServiceUrl,
         "What clients are told. Every snippet and CI variable comes from this one value.",
     ),
-    variable("upstream_url", Url, "The registry that is mirrored."),
+    variable("upstream_url", Upstream, "The registry that is mirrored."),
     variable(
         "upstream_ca",
         PathOrPem,
@@ -190,7 +191,7 @@ pub(super) const VARIABLES: &[Variable] = &[
         Choice(&["deny", "allow"]),
         "Whether repositories are served that only our own account may pull.",
     ),
-    variable("group", Text, "The inventory group of the mirror's nodes."),
+    variable("group", Name, "The inventory group of the mirror's nodes."),
     variable(
         "peers",
         Peers,
