@@ -3,8 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 mod human;
+mod nearest;
 #[cfg(test)]
 mod tests;
+
+pub use nearest::nearest;
 
 /// How bad it is. Orders from the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,16 +173,12 @@ impl Report {
 
     /// By file, line, column and check; what has no place comes last; each once.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut sorted: Vec<&Diagnostic> = Vec::with_capacity(self.found.len());
-        for diagnostic in &self.found {
-            if !sorted.contains(&diagnostic) {
-                sorted.push(diagnostic);
-            }
-        }
-        sorted.sort_by_key(|d| {
+        let mut sorted: Vec<&Diagnostic> = self.found.iter().collect();
+        sorted.sort_by_cached_key(|d| {
             let place = d.place.as_ref().map(|p| (p.file.clone(), p.line, p.column));
-            (place.is_none(), place, d.check)
+            (place.is_none(), place, d.check, d.message.clone())
         });
+        sorted.dedup();
         sorted
     }
 

@@ -9,10 +9,12 @@ mod mask;
 mod node;
 mod origin;
 mod template;
+mod yaml;
 
 pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};
 pub use template::{Cause, Failure, Scope};
+pub use yaml::parse;
 
 /// Whether a message may quote the value of the variable of this name.
 pub type Shown = fn(&str) -> bool;
@@ -95,12 +97,6 @@ pub struct Inventory {
 /// Reads the inventory for one host. Problems go to the report, all of them; the answer is none
 /// if what was read cannot be relied on.
 pub fn load(_request: &Request, _report: &mut Report) -> Option<Inventory> {
-    None
-}
-
-/// Reads one YAML document; an empty one is null. None if it does not parse, with the reason in
-/// the report.
-pub fn parse(_source: &Arc<Source>, _report: &mut Report) -> Option<Node> {
     None
 }
 

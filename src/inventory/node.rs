@@ -16,8 +16,8 @@ pub struct Node {
     pub template: bool,
     /// Whether a scalar was written in quotes or as a block (`|`, `>`), that is, meant as text.
     pub quoted: bool,
-    /// Whether it came out of a template. It may then hold any other variable's value, so that a
-    /// message must not quote it, whatever its own variable is.
+    /// Whether it came out of a template or through an alias. It may then hold any other variable's
+    /// value, so that a message must not quote it, whatever its own variable is.
     pub rendered: bool,
 }
 

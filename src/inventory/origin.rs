@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use crate::diagnostic::Place;
@@ -15,6 +15,8 @@ pub struct Source {
     kind: SourceKind,
     name: Arc<Path>,
     text: Arc<str>,
+    /// Where each line starts, made when the first is asked for.
+    lines: OnceLock<Vec<usize>>,
 }
 
 /// What a source is.
@@ -52,7 +54,7 @@ impl Source {
     }
 
     fn new(kind: SourceKind, name: PathBuf, text: Arc<str>) -> Arc<Self> {
-        Arc::new(Self { kind, name: name.into(), text })
+        Arc::new(Self { kind, name: name.into(), text, lines: OnceLock::new() })
     }
 
     /// What it is.
@@ -70,9 +72,23 @@ impl Source {
         &self.text
     }
 
+    /// A line (from 1) without its end. Lines end where YAML says they do, at a lone carriage
+    /// return too.
     pub(super) fn line(&self, line: u32) -> Option<&str> {
+        let starts = self.lines.get_or_init(|| {
+            let bytes = self.text.as_bytes();
+            let ends = |at: usize| match bytes.get(at) {
+                Some(b'\n') => true,
+                Some(b'\r') => bytes.get(at + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            let after_breaks = (0..bytes.len()).filter(|at| ends(*at)).map(|at| at + 1);
+            std::iter::once(0).chain(after_breaks).collect()
+        });
         let at = usize::try_from(line).ok()?.checked_sub(1)?;
-        self.text.lines().nth(at)
+        let start = *starts.get(at)?;
+        let end = starts.get(at + 1).copied().unwrap_or(self.text.len());
+        Some(self.text.get(start..end)?.trim_end_matches(['\n', '\r']))
     }
 }
 
@@ -134,6 +150,33 @@ impl Origin {
     /// with `shown`, the value that was written here.
     pub fn place(&self, shown: bool) -> Place {
         mask::place(self, shown)
+    }
+
+    /// Says where the value ends: the column after its last character, both from 1. Of a value
+    /// that goes on below, the rest of its first line counts.
+    pub(super) fn close(&mut self, line: u32, column: u32) {
+        if line == self.line {
+            self.width = column.saturating_sub(self.column).max(1);
+        } else if let Some(text) = self.source.line(self.line) {
+            let length = u32::try_from(text.trim_end().chars().count()).unwrap_or(u32::MAX);
+            self.width = length.saturating_add(1).saturating_sub(self.column).max(1);
+        }
+    }
+
+    /// Of a block scalar: where its `|` or `>` stands. Its first line of text, where the parser
+    /// has it begin, would look like structure when quoted.
+    pub(super) fn header(self) -> Self {
+        for line in (1..self.line).rev() {
+            let Some(text) = self.source.line(line).filter(|text| !text.trim().is_empty()) else {
+                continue;
+            };
+            let bare = text.split_once(" #").map_or(text, |(bare, _)| bare);
+            let Some(at) = bare.rfind(['|', '>']) else { break };
+            let column = bare.get(..at).map_or(0, |before| before.chars().count()) + 1;
+            let column = u32::try_from(column).unwrap_or(1);
+            return Self { source: self.source, line, column, width: 1 };
+        }
+        self
     }
 
     pub(super) fn width(&self) -> u32 {
