@@ -14,14 +14,14 @@ use jsonschema::{
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, nearest},
     inventory::{Node, SourceKind, Value},
 };
 
 use super::{
     formats,
     kind::Kind,
-    names, schema,
+    schema,
     table::{self, Variable},
 };
 
@@ -144,7 +144,7 @@ fn hint(variable: &Variable, node: &Node) -> Option<String> {
             Some("quote it".into())
         }
         (Kind::Choice(words), Value::String(written)) => {
-            names::closest(&written.to_ascii_lowercase(), words.iter().copied(), 2)
+            nearest(&written.to_ascii_lowercase(), words.iter().copied())
                 .map(|near| format!("did you mean `{near}`?"))
         }
         (Kind::Upstream | Kind::Service, Value::String(written))

@@ -1,7 +1,7 @@
 //! Names that look like ours and are not.
 
 use crate::{
-    diagnostic::{Diagnostic, Report},
+    diagnostic::{self, Diagnostic, Report},
     inventory::Layer,
 };
 
@@ -27,38 +27,6 @@ pub(super) fn check(layers: &[Layer], report: &mut Report) {
 /// The name of the table that `name` is most likely a slip of.
 pub(super) fn nearest(name: &str) -> Option<String> {
     let short = name.strip_prefix(PREFIX).unwrap_or(name);
-    let limit = (short.chars().count() / 3).max(2);
-    closest(short, table::all().map(|variable| variable.name), limit)
+    diagnostic::nearest(short, table::all().map(|variable| variable.name))
         .map(|near| format!("{PREFIX}{near}"))
-}
-
-/// The word that is the fewest slips away from `written`, at most `limit`.
-pub(super) fn closest<'a>(
-    written: &str,
-    words: impl Iterator<Item = &'a str>,
-    limit: usize,
-) -> Option<&'a str> {
-    words
-        .map(|word| (distance(written, word), word))
-        .filter(|(slips, _)| *slips <= limit)
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, word)| word)
-}
-
-/// How many letters were inserted, dropped or changed between the two (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        next.push(i + 1);
-        for ((to, pair), &left_above) in b.iter().zip(row.windows(2)).zip(&row) {
-            let above = pair.last().copied().unwrap_or(left_above);
-            let left = next.last().copied().unwrap_or(i);
-            let changed = left_above + usize::from(from != *to);
-            next.push(changed.min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
