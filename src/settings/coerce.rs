@@ -41,7 +41,10 @@ pub(super) fn coerce(kind: Kind, node: &Node, directory: &Path) -> Json {
             _ => text(node),
         },
         Kind::Hosts | Kind::Peers | Kind::Texts => list(node, text),
-        Kind::TagRules => list(node, tag_rule),
+        Kind::TagRules => match node.as_str() {
+            Some(written) => json(written),
+            None => list(node, tag_rule),
+        },
         Kind::Address
         | Kind::Socket
         | Kind::Upstream
@@ -109,15 +112,17 @@ fn list(node: &Node, item: fn(&Node) -> Json) -> Json {
     match &node.value {
         Value::Null => Json::Array(Vec::new()),
         Value::List(items) => Json::Array(items.iter().map(item).collect()),
-        Value::String(written) if written.trim_start().starts_with('[') => {
-            serde_json::from_str(written).unwrap_or(WRONG)
-        }
+        Value::String(written) if written.trim_start().starts_with('[') => json(written),
         Value::String(written) => {
             let items = written.split(',').map(str::trim).filter(|item| !item.is_empty());
             Json::Array(items.map(Json::from).collect())
         }
         _ => WRONG,
     }
+}
+
+fn json(written: &str) -> Json {
+    serde_json::from_str(written).unwrap_or(WRONG)
 }
 
 fn tag_rule(node: &Node) -> Json {

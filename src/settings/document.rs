@@ -1,8 +1,8 @@
 //! The table of docs/configuration.md.
 
 use super::{
+    defaults,
     kind::Kind,
-    read::default_of,
     table::{self, Reader, Variable},
 };
 
@@ -49,7 +49,7 @@ fn kind(kind: Kind) -> String {
 
 /// The default as an inventory would have it.
 fn default(variable: &Variable) -> String {
-    match default_of(variable) {
+    match defaults::of(variable) {
         Some(serde_json::Value::String(text)) if !text.is_empty() => text,
         Some(default) => default.to_string(),
         None => String::new(),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod coerce;
+mod defaults;
 pub mod document;
 mod environment;
 mod formats;

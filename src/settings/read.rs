@@ -1,31 +1,24 @@
 //! From what was written to [`Settings`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
 use crate::{
     diagnostic::{Diagnostic, Report},
-    inventory::{self, Inventory, Layer, LayerKind, Node, Scope, Source, SourceKind, Value},
+    inventory::{Cause, Failure, Inventory, Layer, LayerKind, Node, Scope, SourceKind, Value},
 };
 
 use super::{
     Settings,
     check::{self, Nodes},
-    coerce, environment, layers,
+    coerce, defaults, environment, layers,
     layers::Winners,
     missing::Missing,
     names,
     rules::{self, Settled},
     table::{self, PREFIX, Variable},
 };
-
-const DEFAULTS: &str = include_str!("defaults.yml");
 
 /// Variables of the neighbours that our defaults are made of. Empty means unset for them, as it
 /// does for the bucket: nothing useful could be made of it.
@@ -60,20 +53,20 @@ pub struct Summary {
     pub variables: usize,
 }
 
-/// Reads the settings. None if the report has got an error.
+/// Reads the settings. None if the report holds an error.
+///
+/// If it holds one on entry, the inventory is not complete: what is there is checked, and nothing
+/// is said of what seems to be missing.
 pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summary) {
-    let mut problems = Report::new();
-    let layers = stack(given, &mut problems);
-    names::check(&layers, &mut problems);
+    let is_complete = !report.has_errors();
+    let layers = stack(given, report);
+    names::check(&layers, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
     let summary = Summary { variables: set.len() };
 
-    let settings = settle(given, layers::join(&layers), &mut problems);
-    let refused = problems.has_errors();
-    report.extend(problems.sorted().into_iter().cloned());
-    (settings.filter(|_| !refused), summary)
+    (settle(given, layers::join(&layers), is_complete, report), summary)
 }
 
 /// All layers, lowest first.
@@ -81,97 +74,88 @@ fn stack(given: &Given<'_>, report: &mut Report) -> Vec<Layer> {
     let written = &given.inventory.layers;
     let (extra, inventory): (Vec<&Layer>, Vec<&Layer>) =
         written.iter().partition(|layer| layer.kind == LayerKind::Extra);
-    let mut layers = vec![Layer { kind: LayerKind::Defaults, entries: defaults(report) }];
+    let mut layers =
+        vec![Layer { kind: LayerKind::Defaults, entries: defaults::entries().to_vec() }];
     layers.extend(inventory.into_iter().cloned());
     layers.push(environment::layer(given.environment, report));
     layers.extend(extra.into_iter().cloned());
     layers
 }
 
-/// The shipped defaults.
-fn defaults(report: &mut Report) -> Vec<inventory::Entry> {
-    let source = Source::built_in("defaults.yml", DEFAULTS);
-    match inventory::parse(&source, report) {
-        Some(node) => inventory::variables(node, report),
-        None => Vec::new(),
-    }
+/// The settings with templates filled in and types converted.
+#[derive(Default)]
+struct Rendered {
+    values: Map<String, Json>,
+    nodes: Nodes,
+    failures: Vec<(String, Vec<Failure>)>,
 }
 
-/// The shipped default of `variable` as it is written, in JSON.
-pub(super) fn default_of(variable: &Variable) -> Option<Json> {
-    if let Some(default) = variable.default {
-        return serde_json::from_str(default).ok();
-    }
-    let name = variable.full_name();
-    let entry = defaults(&mut Report::new()).into_iter().find(|entry| *entry.name == *name)?;
-    Some(match &entry.node.value {
-        Value::Bool(flag) => Json::from(*flag),
-        Value::Int(number) => Json::from(*number),
-        Value::List(_) => Json::Array(Vec::new()),
-        _ => Json::from(entry.node.as_str().unwrap_or_default()),
-    })
-}
-
-fn settle(given: &Given<'_>, mut winners: Winners, report: &mut Report) -> Option<Settings> {
-    unset(&mut winners);
-    let inventory = given.inventory;
-    let scope = Scope::new(winners.clone(), &inventory.host, &inventory.groups, table::shown);
-    let mut values = Map::new();
-    let mut nodes = Nodes::new();
-    let mut failures = Vec::new();
+fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
+    let Inventory { host, groups, .. } = given.inventory;
+    let scope = Scope::new(winners.clone(), host, groups, table::shown);
+    let mut rendered = Rendered::default();
     for variable in table::settings() {
         let name = variable.full_name();
         match scope.render(&name) {
             Ok(node) => {
                 let value = coerce::coerce(variable.kind, &node, given.directory);
-                values.insert(name.clone(), value);
-                nodes.insert(name, node);
+                rendered.values.insert(name.clone(), value);
+                rendered.nodes.insert(name, node);
             }
-            Err(found) => failures.push((name, found)),
+            Err(failures) => rendered.failures.push((name, failures)),
         }
     }
-    let shipped = |name: &str| {
-        winners.get(name).is_some_and(|node| node.origin.source().kind() == SourceKind::BuiltIn)
-    };
-    let store = values.get(STORE).and_then(Json::as_str);
-    let needless = |name: &str| shipped(name) && !is_needed(name, store);
+    rendered
+}
 
-    let mut wrong = BTreeSet::new();
-    let mut missing = Missing::default();
-    let mut spared = Vec::new();
+fn settle(
+    given: &Given<'_>,
+    mut winners: Winners,
+    is_complete: bool,
+    report: &mut Report,
+) -> Option<Settings> {
+    unset(&mut winners);
+    let Rendered { mut values, nodes, failures } = render(given, &winners);
+    let store = values.get(STORE).and_then(Json::as_str);
+    let is_needless = |name: &str| {
+        let shipped = |node: &Arc<Node>| node.origin.source().kind() == SourceKind::BuiltIn;
+        winners.get(name).is_some_and(shipped) && !is_needed(name, store)
+    };
+    let (mut spared, mut wrong, mut missing) = (Vec::new(), BTreeSet::new(), Missing::default());
     for (name, found) in failures {
-        if needless(&name) {
+        if is_needless(&name) {
             spared.push(name);
             continue;
         }
-        wrong.insert(name);
-        for failure in found {
+        let lacks = |failure: &Failure| matches!(failure.cause, Cause::Missing(_));
+        for failure in found.into_iter().filter(|failure| is_complete || !lacks(failure)) {
             missing.take(failure, &winners, report);
         }
+        wrong.insert(name);
     }
     missing.report(given.advice, report);
     for (name, diagnostic) in check::check(&values, &nodes) {
-        if needless(&name) {
+        if is_needless(&name) {
             spared.push(name);
         } else {
-            wrong.insert(name);
             report.push(diagnostic);
+            wrong.insert(name);
         }
     }
     values.extend(spared.into_iter().map(|name| (name, Json::from(""))));
-    rules::check(&Settled { values: &values, nodes: &nodes, wrong: &wrong }, report);
+    if is_complete {
+        rules::check(&Settled { values: &values, nodes: &nodes, wrong: &wrong }, report);
+    }
     if report.has_errors() {
         return None;
     }
     // Serde's text quotes values; whatever the schema let through and serde does not is a fault of
     // ours.
-    match serde_json::from_value(check::for_serde(&values)) {
-        Ok(settings) => Some(settings),
-        Err(_) => {
-            report.push(Diagnostic::error("internal", "the schema and the settings disagree"));
-            None
-        }
+    let settings = serde_json::from_value(check::for_serde(&values)).ok();
+    if settings.is_none() {
+        report.push(Diagnostic::error("internal", "the schema and the settings disagree"));
     }
+    settings
 }
 
 /// Whether something is lost without the default of this variable: no name of ours is needed to
@@ -186,8 +170,6 @@ fn is_needed(name: &str, store: Option<&str>) -> bool {
 
 /// Null leaves the default, and so does `""` where nothing can be made of it.
 fn unset(winners: &mut Winners) {
-    let mut shipped: BTreeMap<Arc<str>, Arc<Node>> =
-        defaults(&mut Report::new()).into_iter().map(|entry| (entry.name, entry.node)).collect();
     let names = table::settings().map(Variable::full_name);
     for name in names.chain(INGREDIENTS.map(str::to_owned)) {
         let Some(node) = winners.get(&*name) else { continue };
@@ -195,8 +177,8 @@ fn unset(winners: &mut Winners) {
         if !empty && !matches!(node.value, Value::Null) {
             continue;
         }
-        match shipped.remove(&*name) {
-            Some(default) => winners.insert(name.into(), default),
+        match defaults::find(&name) {
+            Some(default) => winners.insert(name.into(), default.node.clone()),
             None => winners.remove(&*name),
         };
     }

@@ -19,7 +19,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 pub fn settings() -> Value {
     let mut properties = Map::new();
     for variable in table::settings() {
-        properties.insert(variable.full_name(), described(variable, rendered(variable.kind)));
+        properties.insert(variable.full_name(), described(variable, None, rendered(variable.kind)));
     }
     json!({
         "$schema": DRAFT,
@@ -32,10 +32,10 @@ pub fn settings() -> Value {
 }
 
 /// `schema` with what the table says of the variable.
-fn described(variable: &Variable, schema: Value) -> Value {
+fn described(variable: &Variable, default: Option<Value>, schema: Value) -> Value {
     let mut described = Map::new();
     described.insert("description".into(), variable.about.into());
-    if let Some(default) = super::read::default_of(variable) {
+    if let Some(default) = default {
         described.insert("default".into(), default);
     }
     if let Value::Object(schema) = schema {

@@ -8,8 +8,7 @@ use crate::{
 };
 
 use super::{
-    Given, LogLevel, Period, Secret, Settings, Size, StoreKind, TagRule, Tls, read,
-    read::default_of,
+    Given, LogLevel, Period, Secret, Settings, Size, StoreKind, TagRule, Tls, defaults, read,
     table::{self, PREFIX},
     to_json, to_yaml,
 };
@@ -87,7 +86,7 @@ fn settings_and_table_and_defaults_have_the_same_names() {
     let table: BTreeSet<String> = table::settings().map(|v| v.full_name()).collect();
     assert_eq!(fields, table);
     for variable in table::all() {
-        assert!(default_of(variable).is_some(), "`{}` has no default", variable.name);
+        assert!(defaults::of(variable).is_some(), "`{}` has no default", variable.name);
     }
     let names: Vec<&str> = table::all().map(|v| v.name).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "a name is there twice");
@@ -289,6 +288,7 @@ fn wrong_values_are_refused() {
         ("tag_rules: [{match: \"acme/*:latest\"}]", "has no `ttl`"),
         ("tag_rules: [{match: \"a:b\", ttl: 1m, tls: 1}]", "a key besides"),
         ("tag_rules: acme", "must be a list of `{match"),
+        ("tag_rules: 5", "must be a list of `{match"),
         ("data_path: [a]", "must be a path"),
         ("group: \"\"", "must be text that is not empty"),
         ("tls: files", "needs `registry_mirror_tls_certificate`"),

@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{super::kind::Kind, DRAFT, described, list, rendered, table};
+use super::{
+    super::{defaults, kind::Kind},
+    DRAFT, described, list, rendered, table,
+};
 
 /// The contents of `schema/registry-mirror.schema.json`. One rule serves both shapes: a name of the
 /// table is checked as a variable, and a mapping that holds nothing but `vars`, `hosts` and
@@ -12,23 +15,29 @@ pub fn inventory() -> Value {
     let known: Vec<&str> = table::all().map(|variable| variable.name).collect();
     let unknown = format!("^{}(?!({})$)", table::PREFIX, known.join("|"));
     let mut variables = Map::new();
-    for variable in table::all() {
-        variables.insert(variable.full_name(), described(variable, written(variable.kind)));
-    }
-    let mut top = variables.clone();
+    let mut top = Map::new();
     top.insert("all".into(), json!({ "$ref": "#/definitions/group" }));
+    for variable in table::all() {
+        let name = variable.full_name();
+        let reference = format!("#/definitions/variables/properties/{name}");
+        top.insert(name.clone(), json!({ "$ref": reference }));
+        let schema = described(variable, defaults::of(variable), written(variable.kind));
+        variables.insert(name, schema);
+    }
     let or_null = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
     json!({
         "$schema": DRAFT,
         "title": "Inventory of registry-mirror",
         "description": "An inventory file (`all: vars: …`) or a file of variables (group_vars, host_vars, --extra-vars @file).",
         "definitions": {
-            "template": { "type": "string", "pattern": "\\{\\{|<< " },
-            "vault": {
+            "standIn": {
+                "description": "A template, a vault value, or nothing at all, which leaves the default.",
                 "anyOf": [
+                    { "type": "string", "pattern": "\\{\\{|<< " },
                     { "type": "string", "pattern": "^\\s*\\$ANSIBLE_VAULT;" },
                     { "type": "object", "required": ["__ansible_vault"], "additionalProperties": false,
                       "properties": { "__ansible_vault": { "type": "string" } } },
+                    { "type": "null" },
                 ]
             },
             "variables": {
@@ -76,9 +85,7 @@ pub fn inventory() -> Value {
 fn written(kind: Kind) -> Value {
     let mut spellings = vec![rendered(kind)];
     spellings.extend(coercible(kind));
-    spellings.push(json!({ "$ref": "#/definitions/template" }));
-    spellings.push(json!({ "$ref": "#/definitions/vault" }));
-    spellings.push(json!({ "type": "null" }));
+    spellings.push(json!({ "$ref": "#/definitions/standIn" }));
     json!({ "anyOf": spellings })
 }
 
@@ -100,7 +107,7 @@ fn coercible(kind: Kind) -> Vec<Value> {
         | Kind::Wait
         | Kind::Account => vec![json!({ "type": "integer", "minimum": 0 })],
         Kind::Text | Kind::Name => vec![json!({ "type": ["number", "boolean"] })],
-        Kind::Bucket => vec![json!({ "type": "integer" }), json!({ "const": "" })],
+        Kind::Bucket => vec![json!({ "type": "integer" })],
         Kind::Hosts | Kind::Peers | Kind::Texts => vec![json!({ "type": "string" })],
         Kind::TagRules => {
             let ttl = json!({ "type": ["string", "integer"] });
