@@ -82,7 +82,7 @@ impl Loaded {
     pub fn refusal(&self) -> ExitCode {
         let errors = self.report.sorted();
         let mut errors = errors.iter().filter(|d| d.severity == Severity::Error);
-        let unreadable = errors.all(|d| d.check == "unreadable");
+        let unreadable = errors.all(|d| d.check == "unreadable-file");
         ExitCode::from(if unreadable && self.report.has_errors() { NO_VERDICT } else { REFUSED })
     }
 }

@@ -1,6 +1,6 @@
 //! Paths, which start in the directory of the file that sets them.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use serde_json::Value as Json;
 
@@ -28,6 +28,6 @@ pub(super) fn absolute(written: &str, origin: &Origin, directory: &Path) -> Json
 }
 
 /// Whether the last component of `path` is a directory that exists and no link.
-fn can_go_up(path: &PathBuf) -> bool {
+fn can_go_up(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
