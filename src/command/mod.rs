@@ -8,7 +8,7 @@ use crate::cli::{Cli, Command};
 
 mod load;
 mod render;
-mod serve;
+pub mod serve;
 mod validate;
 
 pub use load::Loaded;

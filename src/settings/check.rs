@@ -152,6 +152,11 @@ fn hint(variable: &Variable, node: &Node) -> Option<String> {
         {
             Some("leave the account out of the address".into())
         }
+        (Kind::Upstream, Value::String(written))
+            if written.trim_end_matches('/').ends_with("/v2") =>
+        {
+            Some("leave out `/v2`".into())
+        }
         (Kind::Upstream | Kind::Service, Value::String(written)) if !written.contains("://") => {
             Some("put `https://` in front".into())
         }

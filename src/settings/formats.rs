@@ -20,7 +20,7 @@ pub(super) const ALL: [Format; 12] = [
     ("wait", |text| text.parse::<Period>().is_ok_and(|Period(p)| p <= LONGEST_WAIT)),
     ("ip-address", |text| text.parse::<IpAddr>().is_ok()),
     ("socket-address", |text| text.parse::<SocketAddr>().is_ok_and(|socket| socket.port() > 0)),
-    ("registry-url", |text| http(text).is_some_and(|url| is_bare(&url) && url.path() == "/")),
+    ("registry-url", |text| http(text).is_some_and(|url| is_bare(&url) && !is_api(&url))),
     ("service-url", |text| http(text).is_some_and(|url| is_bare(&url))),
     ("proxy-url", |text| http(text).is_some_and(|url| url.query().is_none())),
     ("host-pattern", |text| is_host(text.strip_prefix("*.").unwrap_or(text))),
@@ -53,6 +53,11 @@ fn is_bare(url: &Url) -> bool {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
+}
+
+/// Whether it names the API below a registry, which is added anyway.
+fn is_api(url: &Url) -> bool {
+    url.path().trim_end_matches('/').ends_with("/v2")
 }
 
 /// Whether an address that should be bare holds an account, so that a message must not quote it.

@@ -37,7 +37,7 @@ pub enum Kind {
     Address,
     /// An IP address and a port to listen on.
     Socket,
-    /// The root of a registry: an `http` or `https` address without path and account.
+    /// The address of a registry, `http` or `https`, without account and without `/v2`.
     Upstream,
     /// An `http` or `https` address without account, or empty.
     Service,

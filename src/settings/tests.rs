@@ -278,7 +278,7 @@ fn wrong_values_are_refused() {
         ("tag_max_stale: 101w52000d", "must be a period"),
         ("upstream_url: registry-1.docker.io", "put `https://` in front"),
         ("upstream_url: ftp://example.com", "must be the address of a registry"),
-        ("upstream_url: https://example.com/v2", "must be the address of a registry"),
+        ("upstream_url: https://example.com/v2/", "leave out `/v2`"),
         ("upstream_proxy: socks5://example.com", "must be the address of a proxy"),
         ("bucket_endpoint: https://user:word@example.com", "leave the account out"),
         ("upstream_redirect_hosts: [\"https://cdn.example\"]", "an item of"),
