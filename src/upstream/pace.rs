@@ -73,7 +73,8 @@ struct Cooling {
     until: SystemTime,
 }
 
-/// The right to ask. Whoever holds the first one after a pause goes ahead of the others.
+/// The right to ask. Whoever holds the first one after a pause goes ahead of the others until it is
+/// dropped: not until the first answer, which is a token's and says nothing of the pull limit.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pace: &'a Pace,
@@ -129,11 +130,10 @@ impl Pace {
         self.check()?;
         let mut ahead = {
             let mut state = self.state();
-            if state.answered.is_some_and(|at| at.elapsed() < self.idle) {
-                return Ok(Turn { pace: self, first: None });
-            }
             if let Some((_, ahead)) = &state.first {
                 ahead.subscribe()
+            } else if state.answered.is_some_and(|at| at.elapsed() < self.idle) {
+                return Ok(Turn { pace: self, first: None });
             } else {
                 state.turns += 1;
                 let number = state.turns;
@@ -141,7 +141,7 @@ impl Pace {
                 return Ok(Turn { pace: self, first: Some(number) });
             }
         };
-        // Ends when the sender is dropped: the first was answered, or gave up.
+        // Ends when the sender is dropped: the first has what it wanted, or gave up.
         let _ = timeout(self.patience, ahead.changed()).await;
         self.check()?;
         Ok(Turn { pace: self, first: None })
@@ -151,7 +151,6 @@ impl Pace {
     pub(super) fn answered(&self) {
         let mut state = self.state();
         state.answered = Some(Instant::now());
-        state.first = None;
         if self.everything(&state).is_none() {
             state.abuse_step = None;
         }
