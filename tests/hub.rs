@@ -1,6 +1,7 @@
 //! The Hub client against the fake Hub, and the fake Hub against what is known of the real one.
 
 mod blobs;
+mod config;
 mod fake;
 mod limits;
 mod manifests;
@@ -67,7 +68,11 @@ impl Bench {
 }
 
 fn client(fake: &hub::Hub, change: impl FnOnce(&mut HubConfig)) -> (Hub, Arc<Hand>, Metrics) {
-    let timing = Timing { silence: Duration::from_millis(300), ..Timing::default() };
+    let timing = Timing {
+        silence: Duration::from_millis(300),
+        backoff: Duration::from_millis(1),
+        ..Timing::default()
+    };
     let mut config = HubConfig { url: fake.url(), timing, ..HubConfig::default() };
     change(&mut config);
     let clock = Arc::new(Hand(Mutex::new(SystemTime::now())));

@@ -63,7 +63,7 @@ struct State {
     pulls: [Option<Cooling>; 2],
     limits: Limits,
     answered: Option<Instant>,
-    first: Option<(u64, watch::Sender<()>)>,
+    first: Option<First>,
     turns: u64,
 }
 
@@ -71,6 +71,14 @@ struct State {
 struct Cooling {
     since: Instant,
     until: SystemTime,
+}
+
+/// Who went ahead. Its end is told by dropping the sender.
+#[derive(Debug)]
+struct First {
+    number: u64,
+    since: Instant,
+    end: watch::Sender<()>,
 }
 
 /// The right to ask. Whoever holds the first one after a pause goes ahead of the others until it is
@@ -84,7 +92,7 @@ pub(super) struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.pace.state();
-        if self.first.is_some() && state.first.as_ref().map(|(number, _)| *number) == self.first {
+        if self.first.is_some() && state.first.as_ref().map(|first| first.number) == self.first {
             state.first = None;
         }
     }
@@ -128,21 +136,22 @@ impl Pace {
     /// themselves.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, UpstreamError> {
         self.check()?;
-        let mut ahead = {
+        let (mut end, patience) = {
             let mut state = self.state();
-            if let Some((_, ahead)) = &state.first {
-                ahead.subscribe()
+            if let Some(first) = &state.first {
+                (first.end.subscribe(), self.patience.saturating_sub(first.since.elapsed()))
             } else if state.answered.is_some_and(|at| at.elapsed() < self.idle) {
                 return Ok(Turn { pace: self, first: None });
             } else {
                 state.turns += 1;
                 let number = state.turns;
-                state.first = Some((number, watch::Sender::new(())));
+                let end = watch::Sender::new(());
+                state.first = Some(First { number, since: Instant::now(), end });
                 return Ok(Turn { pace: self, first: Some(number) });
             }
         };
         // Ends when the sender is dropped: the first has what it wanted, or gave up.
-        let _ = timeout(self.patience, ahead.changed()).await;
+        let _ = timeout(patience, end.changed()).await;
         self.check()?;
         Ok(Turn { pace: self, first: None })
     }

@@ -83,6 +83,7 @@ impl Registry {
                 answer => return answer,
             },
             Err(error @ UpstreamError::CredentialRefused) => Some(error),
+            Err(UpstreamError::Denied) => None,
             Err(error) => return Err(error),
         };
         match (self.ask_as(wanted, url, Who::Anonymous).await, refused) {

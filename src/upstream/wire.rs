@@ -1,6 +1,6 @@
 //! Requests as they go out: two clients, deadlines, retries, limits, redirects.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -24,8 +24,6 @@ use crate::{
 
 /// How often a request that got no answer, or a 5xx, is made again.
 const RETRIES: u32 = 2;
-/// What is waited before the first of them; doubled for the next.
-const BACKOFF: Duration = Duration::from_millis(100);
 /// The most that is read of an error's body, to tell the two limits apart.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
@@ -77,7 +75,7 @@ impl Wire {
                 },
                 Err(error) => error,
             };
-            let wait = jittered(BACKOFF * 2_u32.pow(attempt));
+            let wait = jittered(self.timing.backoff * 2_u32.pow(attempt));
             let again = matches!(failure, UpstreamError::Unavailable { retry: true, .. })
                 && attempt < RETRIES
                 && Instant::now() + wait < deadline;

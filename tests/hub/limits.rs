@@ -96,7 +96,7 @@ async fn the_pull_limit_ends_when_a_head_shows_pulls_left() {
 #[tokio::test]
 async fn the_pull_limit_is_believed_when_it_says_how_long() {
     let bench = Bench::new();
-    let (fake, hub, repo) = (&bench.fake, &bench.hub, name("library/alpine"));
+    let (fake, repo) = (&bench.fake, name("library/alpine"));
     fake.image("library/alpine", "3.20", &[]);
     fake.anonymous_limit(Some(0));
     let date = httpdate::fmt_http_date(bench.clock.now() + 100 * SECOND);
@@ -108,7 +108,6 @@ async fn the_pull_limit_is_believed_when_it_says_how_long() {
         let wait = until.duration_since(clock.now()).unwrap().as_secs_f64();
         assert!((wait - f64::from(seconds)).abs() < 5.0, "`{text}`: {wait} s");
     }
-    drop(hub.clone());
 }
 
 #[tokio::test]
