@@ -68,9 +68,10 @@ impl Bench {
 }
 
 fn client(fake: &hub::Hub, change: impl FnOnce(&mut HubConfig)) -> (Hub, Arc<Hand>, Metrics) {
+    // Long enough that a slow machine changes nothing; tests of a timeout set their own.
     let timing = Timing {
-        silence: Duration::from_millis(300),
         backoff: Duration::from_millis(1),
+        patience: Duration::from_secs(60),
         ..Timing::default()
     };
     let mut config = HubConfig { url: fake.url(), timing, ..HubConfig::default() };

@@ -101,7 +101,7 @@ pub enum BadUpstream {
 /// Only [`Blob::chunks`] must be polled on the engine, as the flight's task does.
 #[derive(Clone)]
 pub struct Hub {
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     engine: Handle,
 }
 

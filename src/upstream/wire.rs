@@ -146,8 +146,9 @@ impl Wire {
             }
             response = self.send(&hop, deadline).await?;
             let status = response.status();
-            let fine = matches!(status.as_u16(), 200 | 206 | 416) || is_redirect(status);
-            if !fine && !(own && status.is_client_error() && status.as_u16() != 429) {
+            let body = matches!(status.as_u16(), 200 | 206 | 416);
+            let own_word = own && status.is_client_error() && status.as_u16() != 429;
+            if !body && !own_word && !is_redirect(status) {
                 // An address that has expired answers 403: asking the registry again helps.
                 return Err(UpstreamError::passing(format!(
                     "the address it redirects to answers {}",

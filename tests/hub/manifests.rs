@@ -88,7 +88,8 @@ async fn a_manifest_without_digest_header_is_hashed() {
 
 #[tokio::test]
 async fn a_manifest_may_not_be_too_long_cut_or_silent() {
-    let Bench { fake, hub, .. } = Bench::new();
+    let Bench { fake, hub, .. } =
+        Bench::with(|config| config.timing.silence = Duration::from_millis(300));
     let repo = name("library/alpine");
     fake.image("library/alpine", "3.20", &[]);
     for fault in [Fault::TooLong(5 << 20), Fault::Cut(10), Fault::Stall(10)] {
@@ -205,10 +206,12 @@ async fn an_upstream_that_is_gone_is_unavailable_and_comes_back() {
 #[tokio::test]
 async fn an_answer_that_never_comes_has_a_deadline() {
     let Bench { fake, hub, metrics, .. } =
-        Bench::with(|config| config.timing.head = Duration::from_millis(300));
+        Bench::with(|config| config.timing.head = Duration::from_secs(1));
     fake.image("library/alpine", "3.20", &[]);
+    let repo = name("library/alpine");
+    hub.head(&repo, &tag("3.20"), Public).await.unwrap();
     fake.fault(Kind::Head, Fault::Hang, 1);
-    let error = hub.head(&name("library/alpine"), &tag("3.20"), Public).await.unwrap_err();
+    let error = hub.head(&repo, &tag("3.20"), Public).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Unavailable { retry: true, .. }), "{error:?}");
     let line = r#"registry_mirror_upstream_requests_total{kind="Head",status="0"} 1"#;
     assert!(metric(&metrics, line), "{}", metrics.text());
