@@ -242,26 +242,23 @@ fn is_json(body: Result<Bytes, UpstreamError>) -> bool {
 
 /// A failure of the client in our own words: its text names addresses, which may be signed.
 fn why(error: &reqwest::Error) -> UpstreamError {
-    let mut source = error.source();
-    while let Some(cause) = source {
+    let mut next = error.source();
+    while let Some(cause) = next {
         if cause.is::<NotRoutable>() {
             return UpstreamError::lasting(
                 "redirected to an address that is not globally routable",
             );
         }
-        // What TLS has to say comes wrapped in an I/O error, which hides it from `source`.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| cause.downcast_ref());
-        match tls {
+        match cause.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 return UpstreamError::lasting("its certificate is not believed");
             }
             Some(_) => return UpstreamError::passing("the TLS handshake fails"),
             None => {}
         }
-        source = cause.source();
+        // An I/O error hides what it wraps from `source`.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map(|inner| inner as _).or_else(|| cause.source());
     }
     if error.is_timeout() {
         return UpstreamError::passing("it cannot be reached in time");

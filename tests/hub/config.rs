@@ -1,12 +1,16 @@
 //! What a client can be made of, and that it asks whom it is told to ask.
 
-use std::sync::Arc;
+use std::{
+    io::{Read, Write},
+    net::TcpListener as StdListener,
+    sync::Arc,
+};
 
 use registry_mirror::{
     clock::SystemClock,
     settings::Secret,
     telemetry::Metrics,
-    upstream::{BadUpstream, Hub, HubConfig, Trust::Public, Upstream},
+    upstream::{BadUpstream, Hub, HubConfig, Trust::Public, Upstream, UpstreamError},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -87,4 +91,40 @@ async fn everything_goes_through_the_proxy() {
     assert!(head.starts_with("GET http://upstream.invalid/v2/ HTTP/1.1\r\n"), "{head}");
     // me:pw
     assert!(head.to_lowercase().contains("proxy-authorization: basic bwu6chc="), "{head}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_only_from_an_authority_that_is() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let server = Arc::new(server);
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(server.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+            // A handshake that the client gives up is an error here, and what is wanted.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    });
+    let ask = |ca_pem| {
+        let hub = make(|config| {
+            config.url.clone_from(&url);
+            config.ca_pem = ca_pem;
+        });
+        async move { hub.unwrap().tags(&name("a/b"), "", Public).await.unwrap_err() }
+    };
+    assert_eq!(ask(Some(made.cert.pem())).await, UpstreamError::Unknown);
+    assert_eq!(ask(None).await, UpstreamError::lasting("its certificate is not believed"));
 }

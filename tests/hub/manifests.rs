@@ -1,14 +1,16 @@
 //! Manifests, listings, and upstreams that fail.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use registry_mirror::{
+    clock::SystemClock,
     oci::{Digest, Reference},
-    upstream::{Trust::Public, Upstream, UpstreamError},
+    telemetry::Metrics,
+    upstream::{Hub as Client, HubConfig, Trust::Public, Upstream, UpstreamError},
 };
 
 use super::{Bench, credential, metric, name, tag};
-use crate::support::hub::{Fault, Gate, Kind, noise};
+use crate::support::hub::{Fault, Gate, Hub, Kind, noise};
 
 #[tokio::test]
 async fn nothing_is_asked_at_construction() {
@@ -234,6 +236,36 @@ fn it_may_be_awaited_on_a_runtime_that_goes_away() {
     drop(worker);
     gate.open();
     assert_eq!(engine.block_on(super::read(blob)).unwrap(), layer.bytes[..]);
+}
+
+#[test]
+fn who_hangs_up_takes_the_request_along() {
+    let engine =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let fake = Hub::start();
+    fake.image("library/alpine", "3.20", &[]);
+    let config = HubConfig { url: fake.url(), ..HubConfig::default() };
+    let clock = Arc::new(SystemClock);
+    // Made outside of any runtime, as a program may.
+    let hub = Client::new(config, engine.handle().clone(), clock, Metrics::new()).unwrap();
+    fake.fault(Kind::Head, Fault::Hang, 1);
+    let worker = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (repo, reference) = (name("library/alpine"), tag("3.20"));
+    let alive = || engine.metrics().num_alive_tasks();
+    let within_bounds = |done: &dyn Fn() -> bool, what: &str| {
+        let began = std::time::Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::yield_now();
+        }
+    };
+    let during = worker.block_on(async {
+        let mut head = hub.head(&repo, &reference, Public);
+        assert!(futures_util::poll!(&mut head).is_pending());
+        within_bounds(&|| fake.count(Kind::Head) == 1, "it was never asked");
+        alive()
+    });
+    within_bounds(&|| alive() + 2 <= during, "the request or its connection lives on");
 }
 
 #[tokio::test]

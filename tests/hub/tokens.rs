@@ -190,3 +190,17 @@ async fn a_token_service_that_fails_is_an_outage() {
     }
     hub.head(&repo, &tag("3.20"), Public).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_credential_that_does_not_open_what_is_public_is_left_out() {
+    let Bench { fake, hub, .. } = Bench::with(credential);
+    fake.account("robot", "s3cret", &[], None);
+    fake.knobs(|knobs| knobs.narrow_accounts = true);
+    fake.image("library/alpine", "3.20", &[]);
+    let repo = name("library/alpine");
+    for _ in 0..2 {
+        hub.head(&repo, &tag("3.20"), Public).await.unwrap();
+    }
+    assert_eq!((fake.count(Kind::Head), fake.count(Kind::Token)), (2, 2));
+    assert!(fake.requests_of(Kind::Head).iter().all(|seen| seen.account.is_none()));
+}
