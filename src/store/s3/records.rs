@@ -34,7 +34,7 @@ impl Records for S3 {
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         let key = keys::record(PUT, path)?;
         if value.len() as u64 > MOST {
-            return Err(StoreError::Broken { operation: PUT, what: "a record too long".into() });
+            return Err(StoreError::Denied { operation: PUT, code: "a record too long".into() });
         }
         let metadata = HashMap::from([(WRITE.to_owned(), nonce())]);
         let payload = Payload::Bytes(value);
