@@ -6,7 +6,7 @@
 //! ([`Bucket::serve`]), for the whole program.
 
 mod objects;
-mod wire;
+pub mod wire;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,12 +15,12 @@ use std::{
 
 use bytes::Bytes;
 
-pub use wire::{CREDENTIALS, Client, Server};
-
 use objects::{Object, Upload};
 
 /// The name of the only bucket.
 pub const NAME: &str = "mirror";
+/// The access key and the secret key that the bucket takes; signatures are checked.
+pub const CREDENTIALS: &str = "test";
 /// Stands in every error's message: nothing of ours may ever print it.
 pub const SECRET: &str = "X-Amz-Signature-of-the-day";
 
@@ -71,6 +71,7 @@ struct State {
     uploads: BTreeMap<(String, String), Upload>,
     sealing: Sealing,
     unconditional: bool,
+    owner: Option<String>,
     page: Option<usize>,
     faults: Vec<Planned>,
     calls: BTreeMap<&'static str, usize>,
@@ -100,6 +101,12 @@ impl Bucket {
     /// The same bucket, which answers conditional writes by 501.
     pub fn unconditional(self) -> Self {
         self.state().unconditional = true;
+        self
+    }
+
+    /// The same bucket, which answers only calls that name `owner` as its owner.
+    pub fn owned_by(self, owner: &str) -> Self {
+        self.state().owner = Some(owner.to_owned());
         self
     }
 

@@ -19,10 +19,7 @@ use s3s::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Bucket, Fault, SECRET};
-
-/// The access key and the secret key that the bucket takes; signatures are checked.
-pub const CREDENTIALS: &str = "test";
+use super::{Bucket, CREDENTIALS, Fault, SECRET};
 
 /// The connection broke.
 #[derive(Debug)]
@@ -52,9 +49,16 @@ impl Door {
 
     async fn call(&self, mut request: s3s::HttpRequest) -> Result<s3s::HttpResponse, Broken> {
         let operation = operation(&request);
-        let fault = self.bucket.state().count(operation);
+        let owner = request.headers().get("x-amz-expected-bucket-owner");
+        let (fault, owned) = {
+            let mut state = self.bucket.state();
+            let owned =
+                state.owner.as_ref().is_none_or(|is| owner.is_some_and(|asked| asked == is));
+            (state.count(operation), owned)
+        };
         let is_head = request.method() == http::Method::HEAD;
         match fault {
+            None if !owned => Ok(refusal(403, "AccessDenied", is_head)),
             None => self.service.call(request).await.map_err(|_| Broken),
             Some(Fault::Refused) => Err(Broken),
             Some(Fault::Silent) => std::future::pending().await,
@@ -84,7 +88,7 @@ impl Door {
         let (parts, mut body) = response.into_parts();
         let bytes = body.store_all_limited(usize::MAX).await.map_err(|_| Broken)?;
         let after = bytes.len().min(after as usize);
-        let body = BrokenBody { bytes: Some(bytes.slice(..after)), end };
+        let body = BrokenBody { bytes: Some(bytes.slice(..after)), pauses: 8, end };
         Ok(http::Response::from_parts(parts, s3s::Body::http_body(body)))
     }
 }
@@ -111,6 +115,8 @@ enum End {
 
 struct BrokenBody {
     bytes: Option<Bytes>,
+    /// Times to look away before the end, so that what was sent has left for the network.
+    pauses: u8,
     end: End,
 }
 
@@ -120,8 +126,13 @@ impl http_body::Body for BrokenBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
+        cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.bytes.is_none() && self.pauses > 0 {
+            self.pauses -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match (self.bytes.take(), self.end) {
             (Some(bytes), _) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             (None, End::Short) => Poll::Ready(None),
@@ -210,7 +221,7 @@ impl Bucket {
         Client(Door::new(self))
     }
 
-    /// The bucket over HTTP on a free port. Access key and secret are [`CREDENTIALS`].
+    /// The bucket over HTTP on a free port. Access key and secret are [`CREDENTIALS`](super::CREDENTIALS).
     pub async fn serve(&self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
