@@ -122,6 +122,28 @@ async fn a_store_without_conditional_writes_is_found_out_and_used() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_written_again_is_another_version() {
+    let bucket = Bucket::new().hashing();
+    let s3 = open(&bucket);
+    let mut versions = Vec::new();
+    for _ in 0..2 {
+        let written = Records::put(&s3, "a", "same".into(), When::Always).await.unwrap();
+        let Written::Done(version) = written else { panic!("there was no condition") };
+        versions.push(version);
+    }
+    assert_ne!(versions[0], versions[1]);
+    let late = Records::put(&s3, "a", "same".into(), When::Is(versions[0].clone())).await;
+    assert_eq!(late, Ok(Written::Conflict));
+}
+
+#[tokio::test]
+async fn a_record_that_another_program_wrote_is_read_as_it_is() {
+    let (bucket, records) = records().await;
+    bucket.put("registry-mirror/v1/by/hand", "{}\n");
+    assert_eq!(records.get("by/hand").await.unwrap().unwrap().0, "{}\n");
+}
+
+#[tokio::test]
 async fn every_call_names_the_owner() {
     let bucket = Bucket::new().owned_by("111122223333");
     let as_owner = |owner: &str| {

@@ -71,11 +71,12 @@ struct State {
     uploads: BTreeMap<(String, String), Upload>,
     sealing: Sealing,
     unconditional: bool,
+    hashing: bool,
     owner: Option<String>,
     page: Option<usize>,
     faults: Vec<Planned>,
     calls: BTreeMap<&'static str, usize>,
-    /// Makes every ETag and upload id differ; an ETag is no hash here, as under KMS.
+    /// Makes every ETag and upload id differ; an ETag is no hash by default, as under KMS.
     count: u64,
 }
 
@@ -107,6 +108,12 @@ impl Bucket {
     /// The same bucket, which answers only calls that name `owner` as its owner.
     pub fn owned_by(self, owner: &str) -> Self {
         self.state().owner = Some(owner.to_owned());
+        self
+    }
+
+    /// The same bucket, whose ETags are a hash of the bytes, as they are without KMS.
+    pub fn hashing(self) -> Self {
+        self.state().hashing = true;
         self
     }
 

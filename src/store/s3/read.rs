@@ -38,6 +38,14 @@ pub(super) struct Seen {
     pub(super) metadata: HashMap<String, String>,
 }
 
+/// Something small, read whole.
+#[derive(Debug)]
+pub(super) struct Small {
+    pub(super) bytes: Bytes,
+    pub(super) etag: String,
+    pub(super) metadata: HashMap<String, String>,
+}
+
 impl Inner {
     /// What lies under `key`.
     pub(super) async fn look(&self, key: &str) -> Result<Option<Seen>, StoreError> {
@@ -72,24 +80,20 @@ impl Inner {
             Ok(answer) => self.found(answer, range).map(Some),
             Err(error) => {
                 let failure = Failure::new(GET, &error);
-                match failure.outlying() {
-                    Some(Some(size)) => Err(StoreError::OutOfRange { size }),
-                    Some(None) => self.outlying(key).await,
-                    None => absent(failure),
+                match failure.size() {
+                    _ if !failure.is_outlying() => absent(failure),
+                    Some(size) => Err(StoreError::OutOfRange { size }),
+                    None => self.outlying(key).await,
                 }
             }
         }
     }
 
-    /// The whole of something small, and which writing it is.
+    /// The whole of something small.
     ///
     /// # Errors
     /// As for any read, and it is longer than `limit` bytes.
-    pub(super) async fn small(
-        &self,
-        key: &str,
-        limit: u64,
-    ) -> Result<Option<(Bytes, String)>, StoreError> {
+    pub(super) async fn small(&self, key: &str, limit: u64) -> Result<Option<Small>, StoreError> {
         let call = self.client(GET).await?.get_object().bucket(&self.bucket.name).key(key);
         let answer = match call.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => answer,
@@ -103,7 +107,8 @@ impl Inner {
         if bytes.len() as u64 != size {
             return Err(cut());
         }
-        Ok(Some((bytes, answer.e_tag.unwrap_or_default())))
+        let etag = answer.e_tag.unwrap_or_default();
+        Ok(Some(Small { bytes, etag, metadata: answer.metadata.unwrap_or_default() }))
     }
 
     async fn outlying<T>(&self, key: &str) -> Result<Option<T>, StoreError> {

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use registry_mirror::oci::Digest;
 use s3s::{
     S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -76,7 +76,11 @@ impl State {
         metadata: HashMap<String, String>,
         sealed: Sealed,
     ) -> String {
-        let etag = format!("{:x}-no-md5", self.fresh());
+        let etag = if self.hashing {
+            Digest::sha256(&bytes).hex()
+        } else {
+            format!("{:x}-no-hash", self.fresh())
+        };
         let object = Object { bytes, metadata, sealed, etag: etag.clone(), stored: now() };
         self.objects.insert(key, object);
         etag
@@ -206,8 +210,7 @@ impl S3 for Bucket {
         if input.content_length.is_some_and(|length| length != bytes.len() as i64) {
             return Err(error(S3ErrorCode::IncompleteBody));
         }
-        if input.checksum_sha256.is_some_and(|sum| sum != base64(digest(&SHA256, &bytes).as_ref()))
-        {
+        if input.checksum_sha256.is_some_and(|sum| sum != base64(Digest::sha256(&bytes).bytes())) {
             return Err(error(S3ErrorCode::BadDigest));
         }
         let mut state = self.state();
