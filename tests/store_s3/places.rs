@@ -160,3 +160,22 @@ async fn every_call_names_the_owner() {
     let error = as_owner("999999999999").probe().await.unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "another account's bucket: {error}");
 }
+
+/// As at AWS: the bucket is known by its host name, bodies go with a checksum behind them, and the
+/// parts of an upload are announced and completed with theirs.
+#[tokio::test]
+async fn without_an_endpoint_it_speaks_as_aws_does() {
+    let bucket = Bucket::new();
+    let s3 = Arc::new(open_as(&bucket, s3::Bucket { endpoint: None, ..settings() }, tuning()));
+    let bytes = content(600_000);
+    let put = Store::put(&*s3, &key(&bytes), file_payload(&bytes), &blob()).await;
+    assert_eq!(put, Ok(Put::Stored));
+    assert!(bucket.bytes(&place(&key(&bytes))).unwrap() == bytes);
+    conformance::store::put_then_get(s3.clone()).await;
+    conformance::store::sha512(s3.clone()).await;
+    conformance::store::one_key_many_writers(s3.clone()).await;
+    conformance::store::remove(s3.clone()).await;
+    conformance::store::probe(s3.clone()).await;
+    conformance::records::sizes(s3).await;
+    assert_eq!(bucket.uploads(), [""; 0]);
+}

@@ -37,10 +37,19 @@ pub(super) struct Object {
 
 #[derive(Debug)]
 pub(super) struct Upload {
-    parts: BTreeMap<i32, (String, Bytes)>,
+    parts: BTreeMap<i32, Part>,
+    /// Whether the parts were announced with a CRC-32 each, which must then be named again.
+    summed: bool,
     metadata: HashMap<String, String>,
     sealed: Sealed,
     begun: SystemTime,
+}
+
+#[derive(Debug)]
+struct Part {
+    etag: String,
+    sum: Option<String>,
+    bytes: Bytes,
 }
 
 fn error(code: S3ErrorCode) -> S3Error {
@@ -66,6 +75,15 @@ async fn collect(body: Option<StreamingBlob>) -> S3Result<Bytes> {
 
 fn base64(bytes: &[u8]) -> String {
     aws_smithy_types::base64::encode(bytes)
+}
+
+/// CRC-32 as in IEEE 802.3, a bit at a time.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(sum & 1))
+        })
+    })
 }
 
 impl State {
@@ -245,6 +263,7 @@ impl S3 for Bucket {
         let id = format!("upload-{:x}", state.fresh());
         let upload = Upload {
             parts: BTreeMap::new(),
+            summed: input.checksum_algorithm.is_some_and(|sum| sum.as_str() == "CRC32"),
             metadata: input.metadata.unwrap_or_default(),
             sealed: sealed.clone(),
             begun: now(),
@@ -268,12 +287,23 @@ impl S3 for Bucket {
         if input.content_length.is_some_and(|length| length != bytes.len() as i64) {
             return Err(error(S3ErrorCode::IncompleteBody));
         }
+        let trailer = request.trailing_headers.and_then(|trailers| trailers.take());
+        let sum = trailer.and_then(|mut trailer| trailer.remove("x-amz-checksum-crc32"));
+        let sum = sum.map(|sum| sum.to_str().unwrap().to_owned()).or(input.checksum_crc32);
+        if sum.as_ref().is_some_and(|sum| *sum != base64(&crc32(&bytes).to_be_bytes())) {
+            return Err(error(S3ErrorCode::BadDigest));
+        }
         let mut state = self.state();
         let etag = format!("part-{:x}", state.fresh());
         let upload = state.upload(&input.key, &input.upload_id)?;
-        upload.parts.insert(input.part_number, (etag.clone(), bytes));
+        if upload.summed && sum.is_none() {
+            return Err(error(S3ErrorCode::InvalidRequest));
+        }
+        let part = Part { etag: etag.clone(), sum: sum.clone(), bytes };
+        upload.parts.insert(input.part_number, part);
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32: sum,
             ..UploadPartOutput::default()
         }))
     }
@@ -297,10 +327,10 @@ impl S3 for Bucket {
             }
             last = number;
             let etag = named.e_tag.as_ref().map(ETag::value);
-            match upload.parts.get(&number) {
-                Some((there, part)) if etag == Some(there) => bytes.extend_from_slice(part),
-                _ => return Err(error(S3ErrorCode::InvalidPart)),
-            }
+            let part = upload.parts.get(&number).filter(|part| {
+                etag == Some(&part.etag) && (!upload.summed || named.checksum_crc32 == part.sum)
+            });
+            bytes.extend_from_slice(&part.ok_or_else(|| error(S3ErrorCode::InvalidPart))?.bytes);
         }
         let (metadata, sealed) = (upload.metadata.clone(), upload.sealed.clone());
         state.uploads.remove(&(input.key.clone(), input.upload_id));

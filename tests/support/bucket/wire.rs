@@ -14,12 +14,14 @@ use http_body::{Frame, SizeHint};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use s3s::{
+    S3Result,
     auth::SimpleAuth,
+    host::{S3Host, VirtualHost},
     service::{S3Service, S3ServiceBuilder},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Bucket, CREDENTIALS, Fault, SECRET};
+use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET};
 
 /// The connection broke.
 #[derive(Debug)]
@@ -33,6 +35,20 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
+/// Knows the bucket by its host name, as AWS does, as well as by its path.
+struct Hosts;
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let parsed = VirtualHost::new(host);
+        Ok(if names_the_bucket(host) { parsed.with_bucket(NAME) } else { parsed })
+    }
+}
+
+fn names_the_bucket(host: &str) -> bool {
+    host.strip_prefix(NAME).is_some_and(|rest| rest.starts_with(".s3."))
+}
+
 /// One way in.
 #[derive(Clone, Debug)]
 struct Door {
@@ -43,6 +59,7 @@ struct Door {
 impl Door {
     fn new(bucket: &Bucket) -> Self {
         let mut service = S3ServiceBuilder::new(bucket.clone());
+        service.set_host(Hosts);
         service.set_auth(SimpleAuth::from_single(CREDENTIALS, CREDENTIALS));
         Self { bucket: bucket.clone(), service: service.build() }
     }
@@ -153,7 +170,11 @@ fn operation(request: &s3s::HttpRequest) -> &'static str {
         query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key == name))
     };
     let path = request.uri().path().trim_start_matches('/');
-    let is_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    let is_object = if request.uri().host().is_some_and(names_the_bucket) {
+        !path.is_empty()
+    } else {
+        path.split_once('/').is_some_and(|(_, key)| !key.is_empty())
+    };
     match (request.method().as_str(), is_object) {
         ("GET", false) if has("uploads") => "ListMultipartUploads",
         ("GET", false) => "ListObjectsV2",
