@@ -62,7 +62,7 @@ fn loaded(root: &Path, host: Option<&str>) -> Inventory {
 /// The value that wins, as text.
 fn winner(inventory: &Inventory, name: &str) -> Option<String> {
     let entries = inventory.layers.iter().flat_map(|layer| &layer.entries);
-    let last = entries.filter(|entry| &*entry.name == name).last()?;
+    let last = entries.rev().find(|entry| &*entry.name == name)?;
     Some(match &last.node.value {
         Value::String(text) => text.to_string(),
         Value::Int(number) => number.to_string(),
