@@ -93,7 +93,9 @@ impl Engine {
                     Segment::Expression(range) => {
                         let site = Site { offset: range.start, ..site };
                         let expression = text.get(range).unwrap_or("");
-                        self.evaluate(site, Job::Expression(expression)).map(|v| v.to_string())
+                        let value = self.evaluate(site, Job::Expression(expression))?;
+                        // Null among text is nothing, as ansible-core 2.19 has it.
+                        Ok(if value.is_none() { String::new() } else { value.to_string() })
                     }
                 }))?;
                 self.keep(site, &Evaluated::from(pieces.concat()))

@@ -91,7 +91,7 @@ fn to_bool(value: &Value) -> Result<Value, Error> {
     if value.is_undefined() {
         return Ok(value.clone());
     }
-    if value.is_none() || value.kind() == ValueKind::Bool {
+    if value.kind() == ValueKind::Bool {
         return Ok(value.clone());
     }
     let text = match value.as_str() {
