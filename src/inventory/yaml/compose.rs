@@ -243,7 +243,7 @@ impl<'a> Composer<'a> {
         }
         self.made += count;
         self.copy(count, &origin)?;
-        adopt(&mut node, &origin, at.template);
+        node.adopt(&origin, at.template);
         Ok(node)
     }
 
@@ -311,23 +311,6 @@ fn height(node: &Node) -> usize {
             1 + entries.iter().map(|(_, value)| height(value)).max().unwrap_or(0)
         }
         _ => 0,
-    }
-}
-
-/// Moves a copy to where its alias stands.
-fn adopt(node: &mut Node, origin: &Origin, template: bool) {
-    node.origin = origin.clone();
-    node.rendered = true;
-    node.template &= template;
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| adopt(item, origin, template)),
-        Value::Map(entries) => {
-            for (key, value) in entries {
-                adopt(key, origin, template);
-                adopt(value, origin, template);
-            }
-        }
-        _ => {}
     }
 }
 
