@@ -14,15 +14,15 @@ use super::{
     which::{self, ROLE},
 };
 
-/// Reads the inventory for one host. Problems go to the report, all of them; the answer is none
-/// if what was read cannot be relied on. The check `unreadable-file` marks what is no verdict on
+/// Reads the inventory for one host. Problems go to the report, all of them. With an error in the
+/// report the answer is what could be read, so that it can be checked too; it must not be relied
+/// on. It is none if nobody can say which host this is. The check `unreadable-file` marks what is no verdict on
 /// the configuration but a file that could not be read.
 pub fn load(request: &Request, report: &mut Report) -> Option<Inventory> {
     let mut found = Report::new();
     let inventory = read(request, &mut found);
-    let refused = found.has_errors();
     report.append(found);
-    inventory.filter(|_| !refused)
+    inventory
 }
 
 fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
@@ -37,9 +37,10 @@ fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
         bases.extend(base.map(Path::to_owned));
     }
     tree.check(report);
-    // Without these nobody can tell which host this is; the arguments can still be checked.
-    let which = if report.has_errors() {
-        None
+    // A host that is missing may be in the file that could not be read: nothing is said of it.
+    let incomplete = report.has_errors();
+    let which = if incomplete {
+        which::choose(request, &tree, true, &mut Report::new())
     } else {
         which::choose(request, &tree, hosts_unknown, report)
     };
@@ -49,7 +50,8 @@ fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
         from_files(&tree, &which.host, &groups, &mut layers);
         beside(&bases, &which.host, &groups, &mut layers, report);
         layers.sort_by_key(|layer| rank(&layer.kind));
-    } else {
+    }
+    if incomplete || which.is_none() {
         every_variable_file(&bases, report);
     }
     for argument in &request.extra {
