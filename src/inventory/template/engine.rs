@@ -207,8 +207,12 @@ impl Engine {
                 None
             }
             Err(failures) => {
-                if let Some(frame) = self.work().frames.last_mut() {
-                    frame.fatal.extend(failures);
+                // The first one ends the expression. minijinja looks everything up once more for
+                // its debug information, which must not count twice at every level.
+                if let Some(frame) = self.work().frames.last_mut()
+                    && frame.fatal.is_empty()
+                {
+                    frame.fatal = failures;
                 }
                 Some(Evaluated::from(Error::new(ErrorKind::InvalidOperation, FATAL)))
             }

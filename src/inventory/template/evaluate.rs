@@ -175,13 +175,15 @@ impl Engine {
                 // An undefined value that nothing caught went by unnoticed, in a comparison say.
                 Ok(_) if frame.missing.len() > caught => {
                     for lack in frame.missing {
-                        failures.extend(self.missing(site, job, lack));
+                        for failure in self.missing(site, job, lack) {
+                            if !failures.contains(&failure) {
+                                failures.push(failure);
+                            }
+                        }
                     }
                 }
                 Ok(value) if failures.is_empty() && !value.is_undefined() => return Ok(value),
-                Ok(_) if failures.is_empty() => {
-                    failures.push(words::unfit(self, site, Unfit::Undefined));
-                }
+                Ok(_) if failures.is_empty() => failures.push(self.undefined(site, job)),
                 Err(error) if failures.is_empty() => {
                     failures.push(words::broken(self, site, job, &error));
                 }
@@ -229,6 +231,16 @@ impl Engine {
 
     fn caught(&self) -> std::sync::MutexGuard<'_, usize> {
         self.caught.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A result that is undefined without any variable being so. To hear from minijinja what it
+    /// is, something has to be done with it.
+    fn undefined(self: &Arc<Self>, site: Site<'_>, job: Job<'_>) -> Failure {
+        let (Job::Expression(text) | Job::Statements(text)) = job;
+        let used = format!("({text}) ~ ''");
+        let (result, _, _) = self.attempt(&self.strict, Job::Expression(&used), BTreeSet::new());
+        let culprit = result.err().map(|error| words::undefined_expression(&error));
+        words::undefined(self, site, job, &culprit.unwrap_or_default())
     }
 
     fn missing(&self, site: Site<'_>, job: Job<'_>, lack: Lack) -> Vec<Failure> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value,
     syntax::SyntaxConfig,
-    value::{Kwargs, Rest, ValueKind},
+    value::{Kwargs, Rest, ValueKind, ValueOrKwargs},
 };
 
 /// How much one expression may do: instructions, and characters that filters work on.
@@ -36,9 +36,10 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
         environment.add_filter(name("mandatory"), mandatory);
         for default_name in ["default", "d"] {
             let caught = caught.clone();
-            environment.add_filter(name(default_name), move |value: Value, args: Rest<Value>| {
-                default(&caught, value, &args)
-            });
+            environment
+                .add_filter(name(default_name), move |value: Value, args: Rest<ValueOrKwargs>| {
+                    default(&caught, value, args)
+                });
         }
     }
     for (name, wanted) in [("defined", true), ("undefined", false)] {
@@ -68,8 +69,9 @@ fn arguments(args: &[Value]) -> Result<(&[Value], Kwargs), Error> {
 }
 
 /// Jinja's `default`: for an undefined value, with `true` for any that counts as false.
-fn default(caught: &Caught, value: Value, args: &[Value]) -> Result<Value, Error> {
-    let (positional, named) = arguments(args)?;
+fn default(caught: &Caught, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (positional, named) = arguments(&args)?;
     if value.is_undefined() {
         count(caught);
     }
@@ -101,7 +103,8 @@ fn to_bool(value: &Value) -> Result<Value, Error> {
 }
 
 /// Jinja's `int`: 0, or the default, for what is no number.
-fn to_int(value: Value, args: Rest<Value>) -> Result<Value, Error> {
+fn to_int(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
     let (positional, named) = arguments(&args)?;
     if value.is_undefined() {
         return Ok(value);
@@ -157,7 +160,8 @@ fn truncate(number: f64) -> Option<i64> {
 }
 
 /// Ansible's `ternary`: the third value, if there is one, is for null.
-fn ternary(value: Value, args: Rest<Value>) -> Result<Value, Error> {
+fn ternary(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
     let (positional, named) = arguments(&args)?;
     let pick = |at: usize, name: &str| -> Result<Option<Value>, Error> {
         match positional.get(at) {
@@ -178,6 +182,6 @@ fn ternary(value: Value, args: Rest<Value>) -> Result<Value, Error> {
 }
 
 /// Ansible's `mandatory`. Every undefined value is an error here, so that it has nothing to add.
-fn mandatory(value: Value, _message: Rest<Value>) -> Value {
+fn mandatory(value: Value, _message: Rest<ValueOrKwargs>) -> Value {
     value
 }
