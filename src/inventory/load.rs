@@ -14,11 +14,21 @@ use super::{
     which::{self, ROLE},
 };
 
-/// Reads the inventory for one host. Problems go to the report, all of them. With an error in the
-/// report the answer is what could be read, so that it can be checked too; it must not be relied
-/// on. It is none if nobody can say which host this is. The check `unreadable-file` marks what is no verdict on
+/// Reads the inventory for one host. Problems go to the report, all of them; the answer is none
+/// if what was read cannot be relied on. The check `unreadable-file` marks what is no verdict on
 /// the configuration but a file that could not be read.
 pub fn load(request: &Request, report: &mut Report) -> Option<Inventory> {
+    let mut found = Report::new();
+    let inventory = load_partial(request, &mut found);
+    let refused = found.has_errors();
+    report.append(found);
+    inventory.filter(|_| !refused)
+}
+
+/// The same for whoever looks for mistakes: with errors in the report the answer is what could be
+/// read, so that it can be checked too. It must not be relied on. None if nobody can say which
+/// host this is.
+pub fn load_partial(request: &Request, report: &mut Report) -> Option<Inventory> {
     let mut found = Report::new();
     let inventory = read(request, &mut found);
     report.append(found);
