@@ -32,7 +32,7 @@ pub(super) fn broken(source: &Arc<Source>, line: u32, column: u32, width: u32) -
     let text = source.line(line);
     let kept = match text {
         Some(text) if !inside_value(source.text(), line) => structure(text),
-        Some(text) => vec![0..text.len() - text.trim_start().len()],
+        Some(text) => only(0..text.len() - text.trim_start().len()),
         None => Vec::new(),
     };
     quote(&origin, (column, width), text, kept, None)
@@ -139,19 +139,23 @@ fn structure(line: &str) -> Vec<Range<usize>> {
     }
     let rest = line.get(at..).unwrap_or("");
     if is_punctuation(rest) {
-        return vec![0..line.len()];
+        return only(0..line.len());
     }
-    let Some(value) = after_key(rest) else { return vec![0..at] };
+    let Some(value) = after_key(rest) else { return only(0..at) };
     let start = at + value;
     let rest = line.get(start..).unwrap_or("");
     if is_punctuation(rest) || matches!(rest.trim(), "!vault |" | "!vault |-") {
-        return vec![0..line.len()];
+        return only(0..line.len());
     }
-    let mut kept = vec![0..start];
+    let mut kept = only(0..start);
     if let Some(end) = quoted(rest).filter(|end| is_punctuation(rest.get(*end..).unwrap_or(""))) {
         kept.push(start + end..line.len());
     }
     kept
+}
+
+fn only(range: Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range).collect()
 }
 
 fn is_punctuation(text: &str) -> bool {
