@@ -19,10 +19,20 @@ use super::{
 /// the configuration but a file that could not be read.
 pub fn load(request: &Request, report: &mut Report) -> Option<Inventory> {
     let mut found = Report::new();
-    let inventory = read(request, &mut found);
+    let inventory = load_partial(request, &mut found);
     let refused = found.has_errors();
     report.append(found);
     inventory.filter(|_| !refused)
+}
+
+/// The same for whoever looks for mistakes: with errors in the report the answer is what could be
+/// read, so that it can be checked too. It must not be relied on. None if nobody can say which
+/// host this is.
+pub fn load_partial(request: &Request, report: &mut Report) -> Option<Inventory> {
+    let mut found = Report::new();
+    let inventory = read(request, &mut found);
+    report.append(found);
+    inventory
 }
 
 fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
@@ -37,9 +47,10 @@ fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
         bases.extend(base.map(Path::to_owned));
     }
     tree.check(report);
-    // Without these nobody can tell which host this is; the arguments can still be checked.
-    let which = if report.has_errors() {
-        None
+    // A host that is missing may be in the file that could not be read: nothing is said of it.
+    let incomplete = report.has_errors();
+    let which = if incomplete {
+        which::choose(request, &tree, true, &mut Report::new())
     } else {
         which::choose(request, &tree, hosts_unknown, report)
     };
@@ -49,7 +60,8 @@ fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
         from_files(&tree, &which.host, &groups, &mut layers);
         beside(&bases, &which.host, &groups, &mut layers, report);
         layers.sort_by_key(|layer| rank(&layer.kind));
-    } else {
+    }
+    if incomplete || which.is_none() {
         every_variable_file(&bases, report);
     }
     for argument in &request.extra {

@@ -20,7 +20,7 @@ mod tests;
 mod which;
 mod yaml;
 
-pub use load::load;
+pub use load::{load, load_partial};
 pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};
 pub use template::{Cause, Failure, Scope};
