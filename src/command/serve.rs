@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle};
 
+use super::{NO_START, REFUSED};
 use crate::{
     clock::{self, Clock},
     mirror::{Mirror, Parts},
@@ -27,10 +28,6 @@ use crate::{
 mod lifetime;
 mod parts;
 
-/// The exit code of a configuration that is wrong.
-const WRONG_SETTINGS: u8 = 1;
-/// The exit code of a `serve` that cannot start though its configuration is right.
-const CANNOT_START: u8 = 3;
 /// How long tasks that are still running may take to see that they are no longer wanted.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -48,15 +45,15 @@ pub struct Failure {
 
 impl Failure {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()), code: CANNOT_START }
+        Self { message: message.into(), hint: Some(hint.into()), code: NO_START }
     }
 
     fn of_settings(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: WRONG_SETTINGS, ..Self::new(message, hint) }
+        Self { code: REFUSED, ..Self::new(message, hint) }
     }
 
     fn without_hint(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: CANNOT_START }
+        Self { message: message.into(), hint: None, code: NO_START }
     }
 }
 

@@ -93,3 +93,6 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,8 @@ pub struct Timing {
     pub connect: Duration,
     /// For the head of an answer, retries included.
     pub head: Duration,
+    /// Before a request that failed is made again; doubled for the next time.
+    pub backoff: Duration,
     /// For the next piece of a body. There is no limit on a whole transfer.
     pub silence: Duration,
     /// After so long without an answer of the upstream, one request goes ahead of the others …
@@ -64,6 +66,7 @@ impl Default for Timing {
         Self {
             connect: Duration::from_secs(5),
             head: Duration::from_secs(20),
+            backoff: Duration::from_millis(100),
             silence: Duration::from_secs(30),
             // A lone request never waits, and a burst after a second of silence waits one round
             // trip, which is cheap beside a limit that a whole burst runs into.
@@ -98,7 +101,7 @@ pub enum BadUpstream {
 /// Only [`Blob::chunks`] must be polled on the engine, as the flight's task does.
 #[derive(Clone)]
 pub struct Hub {
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     engine: Handle,
 }
 

@@ -63,7 +63,7 @@ struct State {
     pulls: [Option<Cooling>; 2],
     limits: Limits,
     answered: Option<Instant>,
-    first: Option<(u64, watch::Sender<()>)>,
+    first: Option<First>,
     turns: u64,
 }
 
@@ -73,7 +73,16 @@ struct Cooling {
     until: SystemTime,
 }
 
-/// The right to ask. Whoever holds the first one after a pause goes ahead of the others.
+/// Who went ahead. Its end is told by dropping the sender.
+#[derive(Debug)]
+struct First {
+    number: u64,
+    since: Instant,
+    end: watch::Sender<()>,
+}
+
+/// The right to ask. Whoever holds the first one after a pause goes ahead of the others until it is
+/// dropped: not until the first answer, which is a token's and says nothing of the pull limit.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pace: &'a Pace,
@@ -83,7 +92,7 @@ pub(super) struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.pace.state();
-        if self.first.is_some() && state.first.as_ref().map(|(number, _)| *number) == self.first {
+        if self.first.is_some() && state.first.as_ref().map(|first| first.number) == self.first {
             state.first = None;
         }
     }
@@ -127,22 +136,22 @@ impl Pace {
     /// themselves.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, UpstreamError> {
         self.check()?;
-        let mut ahead = {
+        let (mut end, patience) = {
             let mut state = self.state();
-            if state.answered.is_some_and(|at| at.elapsed() < self.idle) {
+            if let Some(first) = &state.first {
+                (first.end.subscribe(), self.patience.saturating_sub(first.since.elapsed()))
+            } else if state.answered.is_some_and(|at| at.elapsed() < self.idle) {
                 return Ok(Turn { pace: self, first: None });
-            }
-            if let Some((_, ahead)) = &state.first {
-                ahead.subscribe()
             } else {
                 state.turns += 1;
                 let number = state.turns;
-                state.first = Some((number, watch::Sender::new(())));
+                let end = watch::Sender::new(());
+                state.first = Some(First { number, since: Instant::now(), end });
                 return Ok(Turn { pace: self, first: Some(number) });
             }
         };
-        // Ends when the sender is dropped: the first was answered, or gave up.
-        let _ = timeout(self.patience, ahead.changed()).await;
+        // Ends when the sender is dropped: the first has what it wanted, or gave up.
+        let _ = timeout(patience, end.changed()).await;
         self.check()?;
         Ok(Turn { pace: self, first: None })
     }
@@ -151,7 +160,6 @@ impl Pace {
     pub(super) fn answered(&self) {
         let mut state = self.state();
         state.answered = Some(Instant::now());
-        state.first = None;
         if self.everything(&state).is_none() {
             state.abuse_step = None;
         }

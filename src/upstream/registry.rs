@@ -76,20 +76,19 @@ impl Registry {
         if trust == Trust::Private || who == Who::Anonymous {
             return self.ask_as(wanted, url, who).await;
         }
-        let opens = self.tokens.pass(wanted.name, who).await;
-        let closed = match &opens {
-            Ok(pass) => pass.grants == Some(Grants::Nothing),
-            Err(error) => *error == UpstreamError::CredentialRefused,
-        };
-        if !closed {
-            match self.ask_as(wanted, url.clone(), who).await {
-                Err(UpstreamError::CredentialRefused) => {}
+        let refused = match self.tokens.pass(wanted.name, who).await {
+            Ok(pass) if pass.grants == Some(Grants::Nothing) => None,
+            Ok(_) => match self.ask_as(wanted, url.clone(), who).await {
+                Err(error @ UpstreamError::CredentialRefused) => Some(error),
                 answer => return answer,
-            }
-        }
-        match (self.ask_as(wanted, url, Who::Anonymous).await, opens) {
+            },
+            Err(error @ UpstreamError::CredentialRefused) => Some(error),
+            Err(UpstreamError::Denied) => None,
+            Err(error) => return Err(error),
+        };
+        match (self.ask_as(wanted, url, Who::Anonymous).await, refused) {
             // It may be open to the credential that is refused: that is not for sure a denial.
-            (Err(UpstreamError::Denied), Err(error)) => Err(error),
+            (Err(UpstreamError::Denied), Some(refused)) => Err(refused),
             (answer, _) => answer,
         }
     }

@@ -186,8 +186,11 @@ impl Tokens {
         shown: &Pass,
         response: &Response,
     ) -> Result<Next, UpstreamError> {
+        // The service grants it, the registry refuses: that is their fault, and no answer.
+        let contradicted = || UpstreamError::passing("it refuses the tokens of its own service");
         let Some(scheme) = self.scheme_of(response)? else {
-            return Ok(Next::Stop(UpstreamError::Denied));
+            let granted = shown.grants == Some(Grants::Pull);
+            return Ok(Next::Stop(if granted { contradicted() } else { UpstreamError::Denied }));
         };
         self.scheme.put(scheme.clone()).await;
         let next = match (&scheme, shown.grants) {
@@ -206,10 +209,7 @@ impl Tokens {
                 // Were it another's, a third would still be no better.
                 Next::Again(Pass { fresh: true, ..pass })
             }
-            // The service grants it, the registry refuses: that is their fault, and no answer.
-            (Scheme::Bearer { .. }, Some(Grants::Pull)) => {
-                Next::Stop(UpstreamError::passing("it refuses the tokens of its own service"))
-            }
+            (Scheme::Bearer { .. }, Some(Grants::Pull)) => Next::Stop(contradicted()),
             (Scheme::Bearer { .. }, _) => Next::Stop(UpstreamError::Denied),
         };
         Ok(next)

@@ -1,6 +1,6 @@
 //! Requests as they go out: two clients, deadlines, retries, limits, redirects.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -24,8 +24,6 @@ use crate::{
 
 /// How often a request that got no answer, or a 5xx, is made again.
 const RETRIES: u32 = 2;
-/// What is waited before the first of them; doubled for the next.
-const BACKOFF: Duration = Duration::from_millis(100);
 /// The most that is read of an error's body, to tell the two limits apart.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
@@ -77,7 +75,7 @@ impl Wire {
                 },
                 Err(error) => error,
             };
-            let wait = jittered(BACKOFF * 2_u32.pow(attempt));
+            let wait = jittered(self.timing.backoff * 2_u32.pow(attempt));
             let again = matches!(failure, UpstreamError::Unavailable { retry: true, .. })
                 && attempt < RETRIES
                 && Instant::now() + wait < deadline;
@@ -148,8 +146,9 @@ impl Wire {
             }
             response = self.send(&hop, deadline).await?;
             let status = response.status();
-            let fine = matches!(status.as_u16(), 200 | 206 | 416) || is_redirect(status);
-            if !fine && !(own && status.is_client_error() && status.as_u16() != 429) {
+            let body = matches!(status.as_u16(), 200 | 206 | 416);
+            let own_word = own && status.is_client_error() && status.as_u16() != 429;
+            if !body && !own_word && !is_redirect(status) {
                 // An address that has expired answers 403: asking the registry again helps.
                 return Err(UpstreamError::passing(format!(
                     "the address it redirects to answers {}",
@@ -243,26 +242,23 @@ fn is_json(body: Result<Bytes, UpstreamError>) -> bool {
 
 /// A failure of the client in our own words: its text names addresses, which may be signed.
 fn why(error: &reqwest::Error) -> UpstreamError {
-    let mut source = error.source();
-    while let Some(cause) = source {
+    let mut next = error.source();
+    while let Some(cause) = next {
         if cause.is::<NotRoutable>() {
             return UpstreamError::lasting(
                 "redirected to an address that is not globally routable",
             );
         }
-        // What TLS has to say comes wrapped in an I/O error, which hides it from `source`.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| cause.downcast_ref());
-        match tls {
+        match cause.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 return UpstreamError::lasting("its certificate is not believed");
             }
             Some(_) => return UpstreamError::passing("the TLS handshake fails"),
             None => {}
         }
-        source = cause.source();
+        // An I/O error hides what it wraps from `source`.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map(|inner| inner as _).or_else(|| cause.source());
     }
     if error.is_timeout() {
         return UpstreamError::passing("it cannot be reached in time");

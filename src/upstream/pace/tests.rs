@@ -115,12 +115,17 @@ async fn the_others_go_once_the_first_is_answered_gives_up_or_takes_too_long() {
     drop(first);
     assert!(other.now_or_never().unwrap().is_ok(), "the first gave up");
 
-    let _first = pace.turn().await.unwrap();
+    let first = pace.turn().await.unwrap();
     let began = Instant::now();
     assert!(pace.turn().await.is_ok());
     assert_eq!(began.elapsed(), 2 * SECOND, "the first takes too long");
+    assert!(pace.turn().now_or_never().unwrap().is_ok(), "waited for one that takes too long");
+    drop(first);
 
+    let first = pace.turn().await.unwrap();
     pace.answered();
+    assert!(pace.turn().now_or_never().is_none(), "the first is still about it");
+    drop(first);
     assert!(pace.turn().now_or_never().unwrap().is_ok());
     assert!(pace.turn().now_or_never().unwrap().is_ok(), "no pause, no waiting");
     tokio::time::advance(2 * SECOND).await;

@@ -92,6 +92,9 @@ pub struct Knobs {
     pub access_token_only: bool,
     /// The token service refuses every password.
     pub refuse_credentials: bool,
+    /// An account's token opens nothing but the repositories that the account names, not even
+    /// public ones.
+    pub narrow_accounts: bool,
     /// The realm of the challenge, instead of the fake's own token service.
     pub realm: Option<String>,
     /// HEAD of a manifest is answered 405.
@@ -119,6 +122,7 @@ impl Default for Knobs {
             expires_in: Some(300),
             access_token_only: false,
             refuse_credentials: false,
+            narrow_accounts: false,
             realm: None,
             no_head: false,
             digest_header: true,
@@ -203,8 +207,10 @@ impl State {
     /// Whether a caller may pull from a repository; no one may from one that does not exist.
     pub(super) fn may_pull(&self, account: Option<&str>, name: &str) -> bool {
         let Some(repository) = self.library.get(name) else { return false };
-        let account = account.and_then(|user| self.accounts.get(user));
-        !repository.private || account.is_some_and(|account| account.private.contains(name))
+        let own = account.and_then(|user| self.accounts.get(user));
+        let named = own.is_some_and(|account| account.private.contains(name));
+        let narrow = self.knobs.narrow_accounts && account.is_some();
+        named || (!repository.private && !narrow)
     }
 
     pub(super) fn limit(&self, account: Option<&str>) -> Option<u64> {
