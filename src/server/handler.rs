@@ -282,8 +282,8 @@ impl Worker {
 
 /// The answer that a listing is.
 fn listed(ask: &Ask<'_>, name: &Name, kind: &str, listing: &Listing) -> HttpResponse {
-    let size = listing.bytes.len() as u64;
-    ask.asked.answered(name, kind, listing.verdict, listing.stale, size);
+    let sent = if ask.want == Want::Body { listing.bytes.len() as u64 } else { 0 };
+    ask.asked.answered(name, kind, listing.verdict, listing.stale, sent);
     let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(listing.bytes.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, value(listing.media_type.as_str()));

@@ -10,7 +10,7 @@ use actix_web::{
 use futures_util::future::{Either, ready};
 use tokio::sync::watch;
 
-use super::{ServerConfig, Shared, StartError, admin::Admin, handler::Worker};
+use super::{ServerConfig, Shared, StartError, admin::Admin, handler::Worker, socket::listener};
 
 /// How long a connection may be idle between requests. Longer than any client pauses within a
 /// pull, shorter than the 350 s after which a load balancer forgets the connection.
@@ -26,8 +26,6 @@ const GOODBYE: Duration = Duration::from_secs(5);
 const HANDSHAKES: usize = 512;
 /// Connections for each worker: beyond any fleet, below the usual limit of descriptors.
 const CONNECTIONS: usize = 16_384;
-/// Connections that wait to be accepted, for all workers; the kernel clamps it to `somaxconn`.
-const BACKLOG: u32 = 4096;
 /// Bytes of manifests that all workers together remember, in each of two generations.
 const MEMORY: usize = 8 << 20;
 
@@ -77,7 +75,6 @@ pub(super) fn clients(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Run
     .workers(workers)
     .max_connections(CONNECTIONS)
     .max_connection_rate(HANDSHAKES)
-    .backlog(BACKLOG)
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .client_request_timeout(HEAD)
     .client_disconnect_timeout(GOODBYE)
@@ -86,12 +83,13 @@ pub(super) fn clients(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Run
     .shutdown_timeout(whole_seconds(config.drain_timeout))
     .disable_signals();
     let failed = |source| StartError::Listen { address: config.listen, source };
+    let listener = listener(config.listen).map_err(failed)?;
     let server = match &config.tls {
         Some(identity) => {
             let tls = identity.config().map_err(|_| StartError::Tls)?;
-            server.bind_rustls_0_23(config.listen, tls).map_err(failed)?
+            server.listen_rustls_0_23(listener, tls).map_err(failed)?
         }
-        None => server.bind(config.listen).map_err(failed)?,
+        None => server.listen(listener).map_err(failed)?,
     };
     let address = server.addrs().first().copied().unwrap_or(config.listen);
     Ok(Running::spawn(address, server.run()))
@@ -101,6 +99,7 @@ pub(super) fn clients(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Run
 pub(super) fn admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Running, StartError> {
     let shared = shared.clone();
     let configured = config.admin.ip();
+    let failed = |source| StartError::Listen { address: config.admin, source };
     let server = HttpServer::new(move || {
         let admin = Rc::new(Admin::new(shared.clone(), configured));
         App::new().default_service(move |request: ServiceRequest| {
@@ -112,8 +111,8 @@ pub(super) fn admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Runni
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .client_request_timeout(HEAD)
     .disable_signals()
-    .bind(config.admin)
-    .map_err(|source| StartError::Listen { address: config.admin, source })?;
+    .listen(listener(config.admin).map_err(failed)?)
+    .map_err(failed)?;
     let address = server.addrs().first().copied().unwrap_or(config.admin);
     Ok(Running::spawn(address, server.run()))
 }

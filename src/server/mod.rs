@@ -25,6 +25,7 @@ mod problem;
 mod query;
 mod record;
 mod route;
+mod socket;
 mod tally;
 pub mod tls;
 
