@@ -1,1 +1,107 @@
 //! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the inventory is when nobody says otherwise.
+pub const INVENTORY: &str = "/etc/registry-mirror/inventory";
+
+/// A pull-through mirror of Docker Hub, configured by an Ansible inventory
+#[derive(Clone, Debug, Parser)]
+#[command(name = "registry-mirror", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit status: 0 fine; 1 the configuration is refused; 2 wrong use, or no verdict (a file that cannot
+be read); 3 `serve` could not start though the configuration is right.")]
+pub struct Cli {
+    /// What stands before the command.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command. They may stand before and after it and add up in that order; clap by
+/// itself would keep only the later ones.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// Inventory file or directory; of several the last is the strongest
+    /// [default: /etc/registry-mirror/inventory]
+    #[arg(short, long = "inventory", value_name = "PATH")]
+    pub inventories: Vec<PathBuf>,
+    /// The host of the inventory that this machine is [default: found by its names]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Variables that beat all others: `name=value`, `@FILE`, or a mapping in YAML or JSON
+    #[arg(short, long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the mirror
+    Serve(Serve),
+    /// Check the configuration, without network, store or daemon
+    Validate(Validate),
+    /// Print the settings as they are understood, secrets masked
+    Render(Render),
+}
+
+impl Command {
+    /// What stands after the command.
+    pub fn options(&self) -> &Options {
+        match self {
+            Self::Serve(Serve { options })
+            | Self::Validate(Validate { options, .. })
+            | Self::Render(Render { options, .. }) => options,
+        }
+    }
+}
+
+/// Options of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Options of `validate`.
+#[derive(Clone, Debug, Args)]
+pub struct Validate {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// The form of the messages
+    #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
+    pub format: ReportFormat,
+}
+
+/// Options of `render`.
+#[derive(Clone, Debug, Args)]
+pub struct Render {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// The form of the settings
+    #[arg(long, value_enum, default_value_t = RenderFormat::Yaml)]
+    pub format: RenderFormat,
+}
+
+/// The form of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people, on stderr
+    Human,
+}
+
+/// The form of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RenderFormat {
+    /// A file of variables that Ansible reads
+    Yaml,
+    /// One JSON object
+    Json,
+}

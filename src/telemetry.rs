@@ -1,4 +1,4 @@
-//! Metrics: what is counted, in one typed registry without globals.
+//! Metrics: what is counted, in one typed registry without globals. And where log lines go.
 
 use std::{
     fmt,
@@ -13,6 +13,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+
+mod logs;
+
+pub use logs::log_to_stderr;
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]

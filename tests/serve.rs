@@ -1,1 +1,12 @@
-//! serve
+//! The whole program through its port, as a client sees it.
+
+mod admin;
+mod bad_input;
+mod client;
+mod content;
+mod drain;
+mod hub;
+mod node;
+mod refusals;
+mod start;
+mod tls;

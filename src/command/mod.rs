@@ -1,8 +1,36 @@
-//! What each subcommand does.
+//! What each subcommand does. Only here is the environment read, and only here anything printed.
 
 use std::process::ExitCode;
 
-/// Runs the program.
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+mod load;
+mod render;
+pub mod serve;
+mod validate;
+
+pub use load::Loaded;
+
+/// The configuration, or the check, says no.
+const REFUSED: u8 = 1;
+/// Wrong use, or no verdict.
+const NO_VERDICT: u8 = 2;
+/// The configuration is right, and yet the program cannot start.
+const NO_START: u8 = 3;
+
+/// Runs the program. Wrong use ends it here, with the status that clap gives it, 2.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let Cli { options, command } = Cli::parse();
+    let loaded = load::settings(&options.and(command.options()));
+    match command {
+        Command::Serve(_) => {
+            loaded.print_report();
+            let refusal = loaded.refusal();
+            loaded.settings.map_or(refusal, serve::run)
+        }
+        Command::Validate(_) => validate::run(&loaded),
+        Command::Render(render) => render::run(&loaded, render.format),
+    }
 }

@@ -1,21 +1,53 @@
 //! The mirror itself: given a name and a reference or digest, answer from memory, disk, bucket or
 //! upstream. Names no network crate.
 
-use std::{ops::Range, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     clock::Clock,
-    oci::{Digest, MediaType, Name, Reference},
+    oci::{Digest, Name, Reference},
     settings::Settings,
-    store::{Records, Store},
-    telemetry::{Metrics, Why},
-    upstream::Upstream,
+    store::{Area, Key, Records, Store},
+    telemetry::{Metrics, Tier},
+    upstream::{Upstream, UpstreamError},
 };
+
+mod alone;
+mod answer;
+mod blobs;
+mod buffer;
+mod fill;
+mod flight;
+mod keep;
+mod listings;
+mod manifests;
+mod once;
+mod reader;
+mod refuse;
+mod sink;
+mod spool;
+mod tags;
+mod usage;
+mod visibility;
+
+pub use answer::{
+    Blob, BlobBytes, ByteRange, CutOff, Health, Listing, Manifest, Refusal, Verdict, Want,
+};
+pub use usage::Use;
+
+/// How long the upstream may take over something small before what is known is served instead.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the store may take over a record before the upstream is asked instead.
+const RECORD_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a mirror is made of.
 #[derive(Clone, Debug)]
@@ -41,196 +73,28 @@ pub struct Parts {
     pub spool: PathBuf,
 }
 
-/// Whether a client wants the body too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// HEAD: never moves a body, never costs a pull.
-    Head,
-    /// GET.
-    Body,
-}
-
-/// How an answer came about, for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Kept in memory.
-    Memory,
-    /// Kept on the node's disk.
-    Disk,
-    /// Kept in the shared bucket.
-    Bucket,
-    /// Read along with a fill that was under way.
-    Joined,
-    /// Fetched from the upstream.
-    Fetched,
-    /// Fetched from the upstream for this client alone, and not kept.
-    Alone,
-    /// Asked of the upstream and passed through (HEAD, listings).
-    Asked,
-    /// Known to be old; the upstream did not answer.
-    Stale,
-}
-
-impl Verdict {
-    /// One lower-case word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Disk => "disk",
-            Self::Bucket => "bucket",
-            Self::Joined => "joined",
-            Self::Fetched => "fetched",
-            Self::Alone => "alone",
-            Self::Asked => "asked",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// A manifest to answer with.
-#[derive(Clone, Debug)]
-pub struct Manifest {
-    /// What it hashes to.
-    pub digest: Digest,
-    /// The media type as the upstream sent it.
-    pub media_type: MediaType,
-    /// Length in bytes.
-    pub size: u64,
-    /// The bytes as they came; none for a HEAD that did not need them.
-    pub bytes: Option<Bytes>,
-    /// Until when the same answer may be given to the same question without asking the mirror
-    /// again; in the past for an answer that must not be kept.
-    pub fresh_until: SystemTime,
-    /// Why the answer is known to be old, if it is.
-    pub stale: Option<Why>,
-    /// How it came about.
-    pub verdict: Verdict,
-}
-
-/// One byte range as a client writes it (RFC 9110, 14.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteRange {
-    /// From an offset to the end.
-    From(u64),
-    /// From an offset to another, both included.
-    Between(u64, u64),
-    /// That many bytes at the end.
-    Last(u64),
-}
-
-impl ByteRange {
-    /// The bytes of a body of `size` that are meant; none if there are none.
-    pub fn of(self, size: u64) -> Option<Range<u64>> {
-        let range = match self {
-            Self::From(start) => start..size,
-            Self::Between(start, last) if last >= start => start..last.saturating_add(1).min(size),
-            Self::Between(..) => return None,
-            Self::Last(n) => size.saturating_sub(n)..size,
-        };
-        (range.start < range.end).then_some(range)
-    }
-}
-
-/// A blob's body was cut off: it cannot be had, or it was not what its digest says. The client's
-/// connection is to be cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body was cut off")]
-pub struct CutOff;
-
-/// The bytes of a blob, for the client.
-pub type BlobBytes = BoxStream<'static, Result<Bytes, CutOff>>;
-
-/// A blob to answer with.
-pub struct Blob {
-    /// The whole blob's length in bytes.
-    pub size: u64,
-    /// The bytes of it that are sent: the whole, or the range that was asked for.
-    pub range: Range<u64>,
-    /// The bytes themselves, exactly as many as the range has; none for a HEAD.
-    pub body: Option<BlobBytes>,
-    /// How it came about.
-    pub verdict: Verdict,
-}
-
-impl std::fmt::Debug for Blob {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blob")
-            .field("range", &self.range)
-            .field("verdict", &self.verdict)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Tags or referrers, as the upstream listed them.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// The JSON body.
-    pub bytes: Bytes,
-    /// Its media type.
-    pub media_type: MediaType,
-    /// The query of the next page, for a `Link` header.
-    pub next: Option<String>,
-    /// Value of `OCI-Filters-Applied`.
-    pub filters: Option<String>,
-    /// Why the answer is known to be old, if it is.
-    pub stale: Option<Why>,
-    /// How it came about.
-    pub verdict: Verdict,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The repository is not public, or there is none: 404 NAME_UNKNOWN.
-    #[error("repository is not known to this mirror")]
-    NoRepository,
-    /// The upstream has no such manifest: 404 MANIFEST_UNKNOWN.
-    #[error("manifest is unknown to the upstream")]
-    NoManifest,
-    /// The upstream has no such blob: 404 BLOB_UNKNOWN.
-    #[error("blob is unknown to the upstream")]
-    NoBlob,
-    /// The upstream has no such API (referrers): 404.
-    #[error("the upstream does not offer this")]
-    NotOffered,
-    /// A limit of the upstream is reached: 429 TOOMANYREQUESTS with the seconds left.
-    #[error("the upstream's limit is reached")]
-    Limited {
-        /// When to come again.
-        until: SystemTime,
-    },
-    /// The range lies outside the blob: 416.
-    #[error("range lies outside the blob's {size} bytes")]
-    Range {
-        /// The blob's length in bytes.
-        size: u64,
-    },
-    /// The upstream failed and nothing is kept: 502.
-    #[error("the upstream is not available: {why}")]
-    Upstream {
-        /// What went wrong, fit for a client's eyes.
-        why: Arc<str>,
-    },
-    /// The upstream did not answer in time and nothing is kept: 504.
-    #[error("the upstream did not answer in time")]
-    Late,
-}
-
-/// What works and what does not, for `/readyz`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Why the shared store fails, if it does.
-    pub store: Option<String>,
-    /// Why the upstream fails, if it does.
-    pub upstream: Option<String>,
-    /// Why the disk for bodies in flight fails, if it does.
-    pub spool: Option<String>,
-}
-
 /// The mirror. Cheap to clone; its methods may be awaited on any runtime.
 #[derive(Clone, Debug)]
 pub struct Mirror {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     parts: Parts,
+    keeper: keep::Keeper,
+    spool: spool::Spool,
+    spool_trouble: Mutex<Option<String>>,
+    upstream_trouble: Mutex<Option<String>>,
+    flights: flight::Flights,
+    verdicts: visibility::Verdicts,
+    tags: tags::Tags,
+    manifests: manifests::Manifests,
+    listings: listings::Listings,
+    sizes: blobs::Sizes,
+    usage: Use,
+    /// Fills, uploads and records under way.
+    busy: watch::Sender<usize>,
 }
 
 impl Mirror {
@@ -239,7 +103,29 @@ impl Mirror {
     /// # Errors
     /// The spool's directory cannot be used.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
-        Ok(Self { parts })
+        let spool = spool::Spool::open(parts.spool.clone(), parts.metrics.clone())?;
+        let keeper = keep::Keeper::new(
+            parts.near.clone(),
+            parts.far.clone(),
+            parts.metrics.clone(),
+            &parts.engine,
+        );
+        let inner = Inner {
+            keeper,
+            spool,
+            spool_trouble: Mutex::default(),
+            upstream_trouble: Mutex::default(),
+            flights: flight::Flights::default(),
+            verdicts: visibility::Verdicts::new(),
+            tags: tags::Tags::new(),
+            manifests: manifests::Manifests::new(),
+            listings: listings::Listings::new(),
+            sizes: blobs::Sizes::new(),
+            usage: Use::default(),
+            busy: watch::Sender::new(0),
+            parts,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// A manifest by tag or digest.
@@ -248,11 +134,12 @@ impl Mirror {
     /// See [`Refusal`].
     pub async fn manifest(
         &self,
-        _name: &Name,
-        _reference: &Reference,
-        _want: Want,
+        name: &Name,
+        reference: &Reference,
+        want: Want,
     ) -> Result<Manifest, Refusal> {
-        todo!()
+        let (name, reference) = (name.clone(), reference.clone());
+        self.on_engine(async move |mirror| mirror.manifest(&name, &reference, want).await).await
     }
 
     /// A blob, or a range of it.
@@ -261,12 +148,13 @@ impl Mirror {
     /// See [`Refusal`].
     pub async fn blob(
         &self,
-        _name: &Name,
-        _digest: &Digest,
-        _range: Option<ByteRange>,
-        _want: Want,
+        name: &Name,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        want: Want,
     ) -> Result<Blob, Refusal> {
-        todo!()
+        let (name, digest) = (name.clone(), *digest);
+        self.on_engine(async move |mirror| mirror.blob(&name, digest, range, want).await).await
     }
 
     /// A page of a repository's tags; `query` holds `n` and `last` as the client sent them,
@@ -274,8 +162,10 @@ impl Mirror {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn tags(&self, _name: &Name, _query: &str) -> Result<Listing, Refusal> {
-        todo!()
+    pub async fn tags(&self, name: &Name, query: &str) -> Result<Listing, Refusal> {
+        let what = listings::What::Tags;
+        let (name, query) = (name.clone(), query.to_owned());
+        self.on_engine(async move |mirror| mirror.listing(&name, what, query).await).await
     }
 
     /// What refers to a digest; `query` holds `artifactType` as the client sent it, checked and
@@ -285,26 +175,95 @@ impl Mirror {
     /// See [`Refusal`].
     pub async fn referrers(
         &self,
-        _name: &Name,
-        _digest: &Digest,
-        _query: &str,
+        name: &Name,
+        digest: &Digest,
+        query: &str,
     ) -> Result<Listing, Refusal> {
-        todo!()
+        let what = listings::What::Referrers(*digest);
+        let (name, query) = (name.clone(), query.to_owned());
+        self.on_engine(async move |mirror| mirror.listing(&name, what, query).await).await
     }
 
-    /// An answer from a worker's own memory was served, `n` times.
-    pub fn served_from_memory(&self, _digest: &Digest, _n: u64) {}
+    /// A manifest of a public repository was served from a worker's own memory, `n` times.
+    pub fn served_from_memory(&self, digest: &Digest, n: u64) {
+        let key = Key { area: Area::Public, digest: *digest };
+        self.inner.parts.metrics.hit(Tier::Memory, n);
+        self.inner.touch_manifest(&key);
+    }
+
+    /// The use of content, for the clean-up.
+    pub fn usage(&self) -> &Use {
+        &self.inner.usage
+    }
 
     /// What works and what does not.
     pub fn health(&self) -> Health {
-        Health::default()
+        let inner = &self.inner;
+        let cooling = inner.parts.upstream.cooling();
+        Health {
+            store: inner.keeper.trouble(),
+            upstream: cooling
+                .map(|(scope, _)| format!("the upstream's limit is reached ({scope:?})"))
+                .or_else(|| lock(&inner.upstream_trouble).clone()),
+            spool: lock(&inner.spool_trouble).clone(),
+        }
     }
 
-    /// Waits until no fill and no upload is under way.
-    pub async fn idle(&self) {}
+    /// Waits until no fill, no upload and no record is under way.
+    pub async fn idle(&self) {
+        // The sender lives as long as this mirror, so there is no other end to the wait.
+        let _ = self.inner.busy.subscribe().wait_for(|busy| *busy == 0).await;
+    }
 
     /// The parts.
     pub fn parts(&self) -> &Parts {
-        &self.parts
+        &self.inner.parts
     }
+
+    /// Runs `answer` on the engine, where clients, stores and timers live, and stops it when the
+    /// asker leaves. What must outlive the asker, it spawns itself.
+    async fn on_engine<T, F>(&self, answer: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let task = self.inner.parts.engine.spawn(answer(self.inner.clone()));
+        AbortOnDropHandle::new(task)
+            .await
+            .unwrap_or_else(|_| Err(Refusal::Upstream { why: "the request was given up".into() }))
+    }
+}
+
+impl Inner {
+    /// Counts something under way until it is dropped.
+    fn busy(&self) -> Busy {
+        self.busy.send_modify(|busy| *busy += 1);
+        Busy(self.busy.clone())
+    }
+
+    /// Notes for `/readyz` whether the upstream answered.
+    fn note<T>(&self, answer: &Result<T, UpstreamError>) {
+        let trouble = answer.as_ref().err().filter(|error| !error.is_answer());
+        *lock(&self.upstream_trouble) = trouble.map(ToString::to_string);
+    }
+
+    /// Whether content of that size may be copied to this node's disk.
+    fn fits_near(&self, size: u64) -> bool {
+        self.keeper.has_near() && size <= self.parts.settings.load().local_cache_size.0
+    }
+}
+
+/// Something under way.
+#[derive(Debug)]
+struct Busy(watch::Sender<usize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_modify(|busy| *busy -= 1);
+    }
+}
+
+/// Locks; a panic elsewhere while it was locked left nothing half-done that matters here.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,7 +23,7 @@ impl Algorithm {
     }
 
     /// Bytes of a digest of this algorithm.
-    pub const fn len(self) -> usize {
+    pub const fn length(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -63,13 +63,13 @@ impl Digest {
 
     /// The digest's bytes: 32 or 64.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.length()]
     }
 
     /// The part behind the colon: lower-case hexadecimal.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(self.algorithm.len() * 2);
+        let mut text = String::with_capacity(self.algorithm.length() * 2);
         for byte in self.bytes() {
             text.push(char::from(DIGITS[usize::from(byte >> 4)]));
             text.push(char::from(DIGITS[usize::from(byte & 15)]));
@@ -88,7 +88,7 @@ impl FromStr for Digest {
             "sha512" => Algorithm::Sha512,
             _ => return Err(BadDigest),
         };
-        if hex.len() != algorithm.len() * 2 {
+        if hex.len() != algorithm.length() * 2 {
             return Err(BadDigest);
         }
         let mut bytes = [0; 64];
@@ -144,7 +144,7 @@ impl Hasher {
     /// The digest of everything that was taken in.
     pub fn finish(self) -> Digest {
         let mut bytes = [0; 64];
-        bytes[..self.algorithm.len()].copy_from_slice(self.context.finish().as_ref());
+        bytes[..self.algorithm.length()].copy_from_slice(self.context.finish().as_ref());
         Digest { algorithm: self.algorithm, bytes }
     }
 }

@@ -1,4 +1,9 @@
 //! What the inventory means: [`Settings`], what the program is told to be.
+//!
+//! [`read`] goes from layers of written values to settings: which layer wins ([`mod@layers`]),
+//! templates over the winners, types ([`mod@coerce`]), the schema ([`mod@check`]), what one value
+//! demands of another ([`mod@rules`]), serde. Every problem goes to the report, and none stops the
+//! search for the next.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -6,12 +11,38 @@ use std::{
     time::Duration,
 };
 
-mod units;
+use serde::{Deserialize, Serialize};
 
-pub use units::{Period, Secret, Size};
+mod check;
+mod coerce;
+mod defaults;
+pub mod document;
+mod environment;
+mod formats;
+mod kind;
+mod layers;
+mod missing;
+mod names;
+mod optional;
+mod read;
+mod rules;
+pub mod schema;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod units;
+mod write;
+
+pub use kind::Kind;
+pub use read::{Given, Summary, read};
+pub use units::{MASK, Period, Secret, Size};
+pub use write::{to_json, to_yaml};
 
 /// Everything the program is told to be, as section 4 of the documentation's table has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Serde knows the fields without the prefix `registry_mirror_`. Written out, secrets are masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Settings {
     pub docker_image: String,
@@ -20,7 +51,9 @@ pub struct Settings {
     pub docker_hub_username: String,
     pub docker_hub_password: Secret,
     /// None with a filesystem store whose inventory gives no prefix.
+    #[serde(with = "optional")]
     pub bucket_name: Option<String>,
+    #[serde(with = "optional")]
     pub bucket_location: Option<String>,
     pub bucket_encrypt: bool,
     pub bucket_encryption_key: String,
@@ -37,6 +70,7 @@ pub struct Settings {
     pub not_found_ttl: Period,
     pub tag_rules: Vec<TagRule>,
     pub expire_after: Period,
+    #[serde(with = "optional")]
     pub max_size: Option<Size>,
     pub cleanup_interval: Period,
     pub listen_address: IpAddr,
@@ -49,7 +83,9 @@ pub struct Settings {
     pub tls_certificate: String,
     /// A path (absolute) or inline PEM.
     pub tls_private_key: Secret,
+    #[serde(with = "optional")]
     pub domain: Option<String>,
+    #[serde(with = "optional")]
     pub url: Option<String>,
     pub upstream_url: String,
     /// A path (absolute) or inline PEM; empty: the system's roots.
@@ -65,7 +101,8 @@ pub struct Settings {
 }
 
 /// Where content is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum StoreKind {
     S3,
@@ -73,7 +110,8 @@ pub enum StoreKind {
 }
 
 /// How clients are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Tls {
     Generated,
@@ -82,7 +120,8 @@ pub enum Tls {
 }
 
 /// Whether repositories that are not public are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Private {
     Deny,
@@ -90,7 +129,8 @@ pub enum Private {
 }
 
 /// The least severe message that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LogLevel {
     Error,
@@ -101,7 +141,8 @@ pub enum LogLevel {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LogFormat {
     Text,
@@ -109,9 +150,11 @@ pub enum LogFormat {
 }
 
 /// How long tags that match are believed. The first rule that matches wins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TagRule {
     /// `repository:tag`, each with `*` for any text (`/` included); `library/` may be left out.
+    #[serde(rename = "match")]
     pub pattern: String,
     /// For how long.
     pub ttl: Period,

@@ -2,6 +2,9 @@
 //! [`Records`]. Both exist on a directory ([`fs`]) and in a bucket ([`s3`]), and one conformance
 //! suite runs over every kind.
 
+pub mod fs;
+pub mod s3;
+
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;

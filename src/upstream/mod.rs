@@ -1,5 +1,21 @@
 //! Where things come from: what is asked of a registry, and how it may refuse.
 
+mod base64;
+mod body;
+mod challenge;
+mod claims;
+mod headers;
+mod hub;
+mod pace;
+mod redirect;
+mod registry;
+mod roots;
+mod routable;
+mod single;
+mod token;
+mod visibility;
+mod wire;
+
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
@@ -7,6 +23,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::oci::{Digest, MediaType, Name, Reference};
+
+pub use hub::{BadUpstream, Hub, HubConfig, Timing};
 
 /// For whom a request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,1 +1,452 @@
-//! scripted
+//! Stores and an upstream that do what a test tells them, for the mirror on a paused clock.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use registry_mirror::{
+    clock::Clock,
+    oci::{Digest, Name, Reference},
+    store::{
+        Abilities, Body, Found, Info, Key, Listed, Meta, Page, Payload, Put, Records, Shard, Store,
+        StoreError, StrayUpload, Version, When, Written,
+    },
+    upstream::{
+        self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
+    },
+};
+
+/// A clock that stands until it is moved.
+#[derive(Debug)]
+pub struct Hand(Mutex<SystemTime>);
+
+impl Hand {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// How one transfer of a blob goes.
+#[derive(Clone, Debug)]
+pub enum Transfer {
+    /// As it should.
+    Whole,
+    /// Breaks off before this offset of the blob.
+    CutAt(u64),
+    /// Sends nothing more from this offset on.
+    SilentAt(u64),
+    /// Wrong bytes from this offset on.
+    WrongFrom(u64),
+    /// Fails at once.
+    Error(UpstreamError),
+    /// Waits so long between chunks.
+    Slow(Duration),
+    /// Does not say its length.
+    Unsaid,
+    /// Sends more than it said.
+    TooLong,
+}
+
+/// What one repository of the scripted upstream holds.
+#[derive(Default)]
+struct Repository {
+    private: bool,
+    tags: HashMap<String, Digest>,
+    manifests: HashMap<Digest, (Bytes, String)>,
+    blobs: HashMap<Digest, Bytes>,
+}
+
+/// An upstream by script, which counts what it is asked.
+#[derive(Default)]
+pub struct Script {
+    repositories: Mutex<HashMap<String, Repository>>,
+    /// What the next transfers of blobs do; then they are whole.
+    pub transfers: Mutex<VecDeque<Transfer>>,
+    /// If set, everything fails so.
+    pub failing: Mutex<Option<UpstreamError>>,
+    /// If set, manifest GETs fail so.
+    pub pulls_failing: Mutex<Option<UpstreamError>>,
+    /// If set, nothing is ever answered.
+    pub hanging: Mutex<bool>,
+    pub asked: Counts,
+    /// The offsets that blobs were asked for from.
+    pub offsets: Mutex<Vec<u64>>,
+}
+
+#[derive(Default)]
+pub struct Counts {
+    pub visibility: AtomicUsize,
+    pub heads: AtomicUsize,
+    pub manifests: AtomicUsize,
+    pub blob_sizes: AtomicUsize,
+    pub blobs: AtomicUsize,
+    pub listings: AtomicUsize,
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+/// How large the chunks of a scripted transfer are, in bytes.
+const CHUNK: usize = 10_000;
+
+impl Script {
+    fn with<T>(&self, name: &str, change: impl FnOnce(&mut Repository) -> T) -> T {
+        change(self.repositories.lock().unwrap().entry(name.to_owned()).or_default())
+    }
+
+    pub fn private(&self, name: &str) {
+        self.with(name, |repository| repository.private = true);
+    }
+
+    pub fn blob(&self, name: &str, bytes: Bytes) -> Digest {
+        self.blob_under(name, Digest::sha256(&bytes), bytes)
+    }
+
+    pub fn blob_under(&self, name: &str, digest: Digest, bytes: Bytes) -> Digest {
+        self.with(name, |repository| repository.blobs.insert(digest, bytes));
+        digest
+    }
+
+    pub fn manifest(&self, name: &str, tag: &str, media_type: &str, text: &str) -> Digest {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let digest = Digest::sha256(&bytes);
+        self.with(name, |repository| {
+            repository.tags.insert(tag.to_owned(), digest);
+            repository.manifests.insert(digest, (bytes, media_type.to_owned()));
+        });
+        digest
+    }
+
+    pub fn untag(&self, name: &str, tag: &str) {
+        self.with(name, |repository| repository.tags.remove(tag));
+    }
+
+    pub fn fail(&self, error: Option<UpstreamError>) {
+        *self.failing.lock().unwrap() = error;
+    }
+
+    pub fn next(&self, transfers: impl IntoIterator<Item = Transfer>) {
+        self.transfers.lock().unwrap().extend(transfers);
+    }
+
+    async fn gate(&self, count: &AtomicUsize) -> Result<(), UpstreamError> {
+        count.fetch_add(1, Ordering::SeqCst);
+        if *self.hanging.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        // An answer takes a moment, so that what is asked at once really meets.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.failing.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn digest(&self, name: &Name, reference: &Reference) -> Result<Digest, UpstreamError> {
+        match reference {
+            Reference::Digest(digest) => Ok(*digest),
+            Reference::Tag(tag) => self.with(name.as_str(), |repository| {
+                repository.tags.get(tag.as_str()).copied().ok_or(UpstreamError::Unknown)
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Upstream for Script {
+    async fn visibility(
+        &self,
+        name: &Name,
+        _: Option<&Reference>,
+    ) -> Result<Visibility, UpstreamError> {
+        self.gate(&self.asked.visibility).await?;
+        let private = self.with(name.as_str(), |repository| repository.private);
+        Ok(if private { Visibility::NotPublic } else { Visibility::Public })
+    }
+
+    async fn head(
+        &self,
+        name: &Name,
+        reference: &Reference,
+        _: Trust,
+    ) -> Result<Head, UpstreamError> {
+        self.gate(&self.asked.heads).await?;
+        let digest = self.digest(name, reference)?;
+        let (bytes, media_type) = self
+            .with(name.as_str(), |repository| repository.manifests.get(&digest).cloned())
+            .ok_or(UpstreamError::Unknown)?;
+        Ok(Head {
+            digest: Some(digest),
+            media_type: media_type.parse().ok(),
+            size: Some(bytes.len() as u64),
+            checked_at: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    async fn manifest(
+        &self,
+        name: &Name,
+        reference: &Reference,
+        _: Trust,
+    ) -> Result<upstream::Manifest, UpstreamError> {
+        self.gate(&self.asked.manifests).await?;
+        if let Some(error) = self.pulls_failing.lock().unwrap().clone() {
+            return Err(error);
+        }
+        let digest = self.digest(name, reference)?;
+        let (bytes, media_type) = self
+            .with(name.as_str(), |repository| repository.manifests.get(&digest).cloned())
+            .ok_or(UpstreamError::Unknown)?;
+        let media_type = media_type.parse().unwrap();
+        Ok(upstream::Manifest { digest, media_type, bytes, checked_at: SystemTime::UNIX_EPOCH })
+    }
+
+    async fn blob_size(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        _: Trust,
+    ) -> Result<Option<u64>, UpstreamError> {
+        self.gate(&self.asked.blob_sizes).await?;
+        self.with(name.as_str(), |repository| {
+            repository.blobs.get(digest).map(|b| Some(b.len() as u64)).ok_or(UpstreamError::Unknown)
+        })
+    }
+
+    async fn blob(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        from: u64,
+        _: Trust,
+    ) -> Result<Blob, UpstreamError> {
+        self.gate(&self.asked.blobs).await?;
+        self.offsets.lock().unwrap().push(from);
+        let bytes = self
+            .with(name.as_str(), |repository| repository.blobs.get(digest).cloned())
+            .ok_or(UpstreamError::Unknown)?;
+        let transfer = self.transfers.lock().unwrap().pop_front().unwrap_or(Transfer::Whole);
+        let mut total = Some(bytes.len() as u64);
+        let mut body = bytes.to_vec();
+        let mut pause = Duration::from_micros(10);
+        let mut end = None;
+        match transfer {
+            Transfer::Whole => {}
+            Transfer::CutAt(offset) => {
+                body.truncate(offset as usize);
+                end = Some(stream::iter([Err(UpstreamError::passing("cut"))]).boxed());
+            }
+            Transfer::SilentAt(offset) => {
+                body.truncate(offset as usize);
+                end = Some(stream::pending().boxed());
+            }
+            Transfer::WrongFrom(offset) => body[offset as usize..].fill(b'!'),
+            Transfer::Error(error) => return Err(error),
+            Transfer::Slow(between) => pause = between,
+            Transfer::Unsaid => total = None,
+            Transfer::TooLong => body.extend_from_slice(b"more"),
+        }
+        let rest = body.get(from as usize..).unwrap_or_default();
+        let chunks: Vec<_> = rest.chunks(CHUNK).map(Bytes::copy_from_slice).collect();
+        let chunks = stream::iter(chunks).then(move |chunk| async move {
+            tokio::time::sleep(pause).await;
+            Ok(chunk)
+        });
+        let chunks = match end {
+            Some(end) => chunks.chain(end).boxed(),
+            None => chunks.boxed(),
+        };
+        Ok(Blob { total, chunks })
+    }
+
+    async fn tags(&self, name: &Name, _: &str, _: Trust) -> Result<Listing, UpstreamError> {
+        self.gate(&self.asked.listings).await?;
+        let tags = self.with(name.as_str(), |repository| {
+            repository.tags.keys().cloned().collect::<Vec<_>>().join(",")
+        });
+        Ok(Listing {
+            bytes: tags.into(),
+            media_type: "application/json".parse().unwrap(),
+            next: None,
+            filters: None,
+        })
+    }
+
+    async fn referrers(
+        &self,
+        _: &Name,
+        _: &Digest,
+        _: &str,
+        _: Trust,
+    ) -> Result<Listing, UpstreamError> {
+        self.gate(&self.asked.listings).await?;
+        Err(UpstreamError::Unknown)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn cooling(&self) -> Option<(Scope, SystemTime)> {
+        match self.pulls_failing.lock().unwrap().as_ref()? {
+            UpstreamError::CoolingOff { until, scope } => Some((*scope, *until)),
+            _ => None,
+        }
+    }
+}
+
+/// A store in memory whose answers can be spoiled.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub content: Mutex<HashMap<Key, (Bytes, Meta)>>,
+    pub records: Mutex<BTreeMap<String, (Bytes, u64)>>,
+    pub refuse_reads: Mutex<bool>,
+    pub refuse_writes: Mutex<bool>,
+    pub hang: Mutex<bool>,
+    /// Bodies break off before this offset.
+    pub cut_at: Mutex<Option<usize>>,
+    pub gets: AtomicUsize,
+    pub puts: AtomicUsize,
+    version: AtomicU64,
+}
+
+const REFUSED: StoreError = StoreError::Unavailable { operation: "test", code: String::new() };
+
+impl Memory {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.content.lock().unwrap().keys().any(|key| key.digest == *digest)
+    }
+
+    async fn gate(&self, refuse: &Mutex<bool>) -> Result<(), StoreError> {
+        if *self.hang.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        if *refuse.lock().unwrap() { Err(REFUSED) } else { Ok(()) }
+    }
+
+    fn info(entry: &(Bytes, Meta)) -> Info {
+        Info { size: entry.0.len() as u64, stored: SystemTime::UNIX_EPOCH, meta: entry.1.clone() }
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
+        self.gate(&self.refuse_reads).await?;
+        Ok(self.content.lock().unwrap().get(key).map(Self::info))
+    }
+
+    async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        self.gate(&self.refuse_reads).await?;
+        let Some(entry) = self.content.lock().unwrap().get(key).cloned() else { return Ok(None) };
+        let info = Self::info(&entry);
+        let range = range.unwrap_or(0..info.size);
+        let range = range.start..range.end.min(info.size);
+        if range.is_empty() && info.size > 0 {
+            return Err(StoreError::OutOfRange { size: info.size });
+        }
+        let mut chunks: Vec<Result<Bytes, StoreError>> = entry
+            .0
+            .slice(range.start as usize..range.end as usize)
+            .chunks(CHUNK)
+            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+            .collect();
+        if let Some(cut) = *self.cut_at.lock().unwrap() {
+            chunks.truncate(cut / CHUNK);
+            chunks.push(Err(REFUSED));
+        }
+        Ok(Some(Found { info, body: Body::Stream(stream::iter(chunks).boxed()) }))
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        self.gate(&self.refuse_writes).await?;
+        let bytes = match payload {
+            Payload::Bytes(bytes) => bytes,
+            Payload::File { file, len } => {
+                use std::os::unix::fs::FileExt;
+                let mut bytes = vec![0; len as usize];
+                file.read_exact_at(&mut bytes, 0).unwrap();
+                bytes.into()
+            }
+        };
+        self.content.lock().unwrap().insert(key.clone(), (bytes, meta.clone()));
+        Ok(Put::Stored)
+    }
+
+    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let mut content = self.content.lock().unwrap();
+        keys.iter().for_each(|key| drop(content.remove(key)));
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        _: &registry_mirror::store::Area,
+        _: Shard,
+        _: Option<String>,
+    ) -> Result<Page<Listed>, StoreError> {
+        Ok(Page { entries: Vec::new(), next: None })
+    }
+
+    async fn stray_uploads(&self, _: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
+        Ok(Page { entries: Vec::new(), next: None })
+    }
+
+    async fn abort(&self, _: &StrayUpload) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<Abilities, StoreError> {
+        Ok(Abilities::default())
+    }
+}
+
+#[async_trait]
+impl Records for Memory {
+    async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
+        self.gate(&self.refuse_reads).await?;
+        let records = self.records.lock().unwrap();
+        Ok(records.get(path).map(|(value, version)| (value.clone(), Version(version.to_string()))))
+    }
+
+    async fn put(&self, path: &str, value: Bytes, _: When) -> Result<Written, StoreError> {
+        self.gate(&self.refuse_writes).await?;
+        let version = self.version.fetch_add(1, Ordering::SeqCst);
+        self.records.lock().unwrap().insert(path.to_owned(), (value, version));
+        Ok(Written::Done(Version(version.to_string())))
+    }
+
+    async fn list(&self, _: &str, _: Option<String>) -> Result<Page<String>, StoreError> {
+        Ok(Page { entries: Vec::new(), next: None })
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.records.lock().unwrap().remove(path);
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! From the command line to settings. The one place that reads the environment and asks the
+//! machine for its names.
+
+use std::{env, fs, io::IsTerminal, path::PathBuf, process::ExitCode};
+
+use crate::{
+    cli::{INVENTORY, Options},
+    diagnostic::{Report, Severity},
+    inventory,
+    settings::{self, Given, Settings, Summary, table},
+};
+
+use super::{NO_VERDICT, REFUSED};
+
+/// What became of the configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// None if the configuration is refused; the report says why.
+    pub settings: Option<Settings>,
+    /// Everything there is to say about it.
+    pub report: Report,
+    /// What was counted.
+    pub summary: Summary,
+}
+
+impl Options {
+    /// These options, then the others: lists add up, of single values the later one counts.
+    #[must_use]
+    pub fn and(&self, later: &Self) -> Self {
+        let joined = |first: &[String], then: &[String]| [first, then].concat();
+        Self {
+            inventories: [&*self.inventories, &*later.inventories].concat(),
+            host: later.host.clone().or_else(|| self.host.clone()),
+            extra_vars: joined(&self.extra_vars, &later.extra_vars),
+        }
+    }
+}
+
+/// Reads the configuration that `options` name.
+pub(super) fn settings(options: &Options) -> Loaded {
+    let mut report = Report::new();
+    let mut inventories = options.inventories.clone();
+    if inventories.is_empty() {
+        inventories.push(INVENTORY.into());
+    }
+    let advice = advice(&inventories);
+    let request = inventory::Request {
+        inventories,
+        host: options.host.clone(),
+        own_names: own_names(),
+        extra: options.extra_vars.clone(),
+        shown: table::shown,
+    };
+    let environment: Vec<_> = env::vars_os().collect();
+    let directory = working_directory();
+    let (settings, summary) = match inventory::load_partial(&request, &mut report) {
+        Some(inventory) => {
+            let given = Given {
+                inventory: &inventory,
+                environment: &environment,
+                directory: &directory,
+                advice: &advice,
+            };
+            settings::read(&given, &mut report)
+        }
+        None => (None, Summary::default()),
+    };
+    let refused = report.has_errors();
+    Loaded { settings: settings.filter(|_| !refused), report, summary }
+}
+
+impl Loaded {
+    /// Prints the report to stderr, in colour if that is a terminal.
+    pub fn print_report(&self) {
+        let stderr = std::io::stderr();
+        let color = stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        eprint!("{}", self.report.human(color, &working_directory()));
+    }
+
+    /// The exit status of a refusal: a file that cannot be read leaves no verdict, unless what could
+    /// be read is wrong already.
+    pub fn refusal(&self) -> ExitCode {
+        let errors = self.report.sorted();
+        let mut errors = errors.iter().filter(|d| d.severity == Severity::Error);
+        let unreadable = errors.all(|d| d.check == "unreadable-file");
+        ExitCode::from(if unreadable && self.report.has_errors() { NO_VERDICT } else { REFUSED })
+    }
+}
+
+fn working_directory() -> PathBuf {
+    env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+}
+
+/// Where to set a variable that is missing, seen from the strongest inventory.
+fn advice(inventories: &[PathBuf]) -> String {
+    let Some(strongest) = inventories.last() else { return String::new() };
+    if strongest.is_file() {
+        let beside = strongest.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let beside = beside.map_or_else(|| PathBuf::from("."), PathBuf::from);
+        return format!(
+            "under `all: vars:` in `{}`, or in a `vars.yml` beside it with `-i {}`",
+            strongest.display(),
+            beside.display()
+        );
+    }
+    format!("under `all: vars:` in `{}`", strongest.join("vars.yml").display())
+}
+
+/// The names of this machine: FQDN, hostname, short name, as far as they differ.
+fn own_names() -> Vec<String> {
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let short = hostname.split('.').next().unwrap_or_default().to_owned();
+    let qualified =
+        fs::read_to_string("/etc/hosts").ok().and_then(|hosts| qualified_name(&hosts, &hostname));
+    let mut names = Vec::new();
+    for name in qualified.into_iter().chain([hostname, short]) {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What `hostname --fqdn` most often answers with: the first name of the line of `/etc/hosts` that
+/// names this host. A resolver might know better, but whoever is configured must not depend on
+/// the network.
+fn qualified_name(hosts: &str, hostname: &str) -> Option<String> {
+    hosts.lines().find_map(|line| {
+        let names = line.split('#').next().unwrap_or_default().split_whitespace().skip(1);
+        let names: Vec<&str> = names.collect();
+        let first = names.first().filter(|first| first.contains('.'))?;
+        names.contains(&hostname).then(|| (*first).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, qualified_name};
+
+    #[test]
+    fn options_before_and_after_the_command_add_up_in_order() {
+        let of = |inventory: &str, host: Option<&str>, extra: &str| Options {
+            inventories: vec![inventory.into()],
+            host: host.map(str::to_owned),
+            extra_vars: vec![extra.into()],
+        };
+        let joined = of("a", Some("early"), "x=1").and(&of("b", None, "x=2"));
+        assert_eq!(joined.inventories, ["a", "b"].map(std::path::PathBuf::from));
+        assert_eq!(joined.extra_vars, ["x=1", "x=2"]);
+        assert_eq!(joined.host.as_deref(), Some("early"));
+        assert_eq!(joined.and(&of("c", Some("late"), "")).host.as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn the_qualified_name_is_the_first_of_the_line_that_names_the_host() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1 node-1.example.org node-1 # here\n";
+        assert_eq!(qualified_name(hosts, "node-1").as_deref(), Some("node-1.example.org"));
+        assert_eq!(qualified_name(hosts, "localhost"), None);
+        assert_eq!(qualified_name(hosts, "here"), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! From ready to gone: what the service manager is told, and how a service drains.
+
+use std::{future::pending, io, process::ExitCode, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, interval, sleep, timeout_at},
+};
+
+use super::Service;
+use crate::settings::Settings;
+
+/// How a service that was told twice to stop ends: as the shell shows an interrupt.
+const INTERRUPTED: u8 = 130;
+/// How a service ends whose listeners ended by themselves.
+const BROKEN: u8 = 1;
+
+/// The signals that tell a service to stop.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they are ours.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal, then drains. A second signal ends it at once.
+pub(super) async fn until_told(
+    service: &Service,
+    settings: &ArcSwap<Settings>,
+    mut signals: Signals,
+    engine: &Handle,
+) -> ExitCode {
+    tell_manager(&[NotifyState::Ready]);
+    engine.spawn(feed_watchdog());
+    tokio::select! {
+        () = signals.next() => {}
+        () = service.server.ended() => {
+            tracing::error!("the listeners ended by themselves");
+            return ExitCode::from(BROKEN);
+        }
+    }
+    tell_manager(&[NotifyState::Stopping]);
+    let now: Arc<Settings> = settings.load_full();
+    tokio::select! {
+        () = drain(service, now.drain_delay.0, now.drain_timeout.0) => ExitCode::SUCCESS,
+        () = signals.next() => {
+            tracing::warn!("told twice to stop; transfers and fills are cut off");
+            ExitCode::from(INTERRUPTED)
+        }
+    }
+}
+
+/// `/livez` says no while clients are still accepted, so that a load balancer takes the node out
+/// before its port closes; then what is under way may finish.
+async fn drain(service: &Service, delay: Duration, timeout: Duration) {
+    tracing::info!(
+        delay = delay.as_secs(),
+        timeout = timeout.as_secs(),
+        "draining; a second signal ends it at once"
+    );
+    service.server.drain();
+    sleep(delay).await;
+    let end = Instant::now() + timeout;
+    // Its own limit is the same; what is not done then is cut.
+    service.server.stop().await;
+    match timeout_at(end, service.mirror.idle()).await {
+        Ok(()) => tracing::info!("everything is done; stopping"),
+        Err(_) => tracing::warn!("fills or uploads are not done in time; stopping"),
+    }
+}
+
+fn tell_manager(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!("the service manager cannot be told: {error}");
+    }
+}
+
+/// Tells the service manager, twice as often as it asks for it, that the engine runs.
+async fn feed_watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) else {
+        return pending().await;
+    };
+    let mut ticks = interval(period / 2);
+    loop {
+        ticks.tick().await;
+        tell_manager(&[NotifyState::Watchdog]);
+    }
+}

@@ -1,0 +1,108 @@
+//! The stores and the upstream that the settings ask for.
+
+use std::{fs, sync::Arc};
+
+use tokio::runtime::Handle;
+
+use super::{Failure, unopened};
+use crate::{
+    clock::Clock,
+    settings::{Settings, StoreKind},
+    store::{
+        Records, Store,
+        fs::Fs,
+        s3::{Bucket, S3},
+    },
+    telemetry::Metrics,
+    upstream::{BadUpstream, Hub, HubConfig, Timing, Upstream},
+};
+
+/// Where things are kept.
+pub(super) struct Stores {
+    pub(super) far: Arc<dyn Store>,
+    pub(super) near: Option<Arc<dyn Store>>,
+    pub(super) records: Arc<dyn Records>,
+}
+
+/// Opens what is on disk; a bucket is asked nothing yet.
+pub(super) fn stores(
+    settings: &Settings,
+    engine: &Handle,
+    metrics: &Metrics,
+) -> Result<Stores, Failure> {
+    let open = |directory: &str| {
+        Fs::open(settings.data_path.join(directory), engine.clone())
+            .map_err(|error| unopened(&error))
+    };
+    match settings.store {
+        StoreKind::Filesystem => {
+            let store = Arc::new(open("store")?);
+            Ok(Stores { far: store.clone(), near: None, records: store })
+        }
+        StoreKind::S3 => {
+            let bucket = Arc::new(S3::connect(bucket(settings)?, engine.clone(), metrics.clone()));
+            let near: Option<Arc<dyn Store>> = match settings.local_cache_size.0 {
+                0 => None,
+                _ => Some(Arc::new(open("near")?)),
+            };
+            Ok(Stores { far: bucket.clone(), near, records: bucket })
+        }
+    }
+}
+
+fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let name = settings.bucket_name.clone().ok_or_else(|| {
+        let hint = "set registry_mirror_bucket_name, or registry_mirror_store to `filesystem`";
+        Failure::of_settings("there is no bucket to keep things in", hint)
+    })?;
+    Ok(Bucket {
+        name,
+        region: settings.bucket_location.clone(),
+        endpoint: some(&settings.bucket_endpoint),
+        encrypt: settings.bucket_encrypt,
+        key: some(&settings.bucket_encryption_key),
+        owner: some(&settings.bucket_owner),
+    })
+}
+
+/// The upstream that the settings name; it is asked nothing yet.
+pub(super) fn upstream(
+    settings: &Settings,
+    engine: &Handle,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Upstream>, Failure> {
+    let user = settings.docker_hub_username.clone();
+    let config = HubConfig {
+        url: settings.upstream_url.clone(),
+        ca_pem: authorities(&settings.upstream_ca)?,
+        proxy: (!settings.upstream_proxy.is_empty()).then(|| settings.upstream_proxy.clone()),
+        redirect_hosts: settings.upstream_redirect_hosts.clone(),
+        credential: (!user.is_empty()).then(|| (user, settings.docker_hub_password.clone())),
+        timing: Timing::default(),
+    };
+    let hub = Hub::new(config, engine.clone(), clock.clone(), metrics.clone());
+    hub.map(|hub| Arc::new(hub) as Arc<dyn Upstream>).map_err(|error| {
+        let variable = match error {
+            BadUpstream::Url | BadUpstream::Client => "upstream_url",
+            BadUpstream::Ca => "upstream_ca",
+            BadUpstream::Proxy => "upstream_proxy",
+            BadUpstream::Credential => "docker_hub_username",
+        };
+        Failure::of_settings(error.to_string(), format!("look at registry_mirror_{variable}"))
+    })
+}
+
+/// Certification authorities in PEM: the text itself, or what the file of that name holds.
+fn authorities(text: &str) -> Result<Option<String>, Failure> {
+    if text.is_empty() || text.contains("-----BEGIN") {
+        return Ok((!text.is_empty()).then(|| text.to_owned()));
+    }
+    fs::read_to_string(text).map(Some).map_err(|error| {
+        Failure::new(
+            format!("cannot read the upstream's certification authorities `{text}`: {error}"),
+            "the service's user must be able to read it; look at registry_mirror_upstream_ca",
+        )
+    })
+}

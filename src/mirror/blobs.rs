@@ -1,0 +1,210 @@
+//! Blobs: from disk in place, along with a flight, or streamed through where there is no room.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::StreamExt;
+use quick_cache::sync::Cache;
+use tokio::time::timeout;
+
+use super::{
+    Inner,
+    answer::{Blob, ByteRange, Refusal, Verdict, Want},
+    fill::fill,
+    flight::{Failure, Flight, From},
+    reader::Reader,
+    refuse::refusal,
+    visibility::Access,
+};
+use crate::{
+    oci::{Digest, Name},
+    store::{Body, Key},
+    telemetry::Tier,
+    upstream::UpstreamError,
+};
+
+/// How long a client waits for the first word on a blob before it is told to come again; below the
+/// 30 s after which containerd gives up on a mirror. The fetch itself goes on.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// How many blobs' lengths are remembered.
+const LENGTHS: usize = 50_000;
+
+/// The lengths of blobs as manifests gave them, and the blobs that the upstream does not have.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    known: Cache<Digest, u64>,
+    missing: Cache<(Name, Digest), SystemTime>,
+}
+
+impl Sizes {
+    pub(super) fn new() -> Self {
+        Self { known: Cache::new(LENGTHS), missing: Cache::new(LENGTHS / 10) }
+    }
+
+    pub(super) fn insert(&self, digest: Digest, size: u64) {
+        self.known.insert(digest, size);
+    }
+}
+
+impl Inner {
+    pub(super) async fn blob(
+        self: Arc<Self>,
+        name: &Name,
+        digest: Digest,
+        range: Option<ByteRange>,
+        want: Want,
+    ) -> Result<Blob, Refusal> {
+        let access = self.access(name, None).await?;
+        let key = Key { area: access.area.clone(), digest };
+        if want == Want::Head {
+            return self.blob_head(name, &key, range, &access).await;
+        }
+        if let Some(blob) = self.kept_blob(&key, range).await {
+            self.usage.touch([key], self.parts.clock.now());
+            return blob;
+        }
+        let missing = (name.clone(), digest);
+        if self.sizes.missing.get(&missing).is_some_and(|until| self.parts.clock.now() < until) {
+            return Err(Refusal::NoBlob);
+        }
+        let blob = self.arriving_blob(name, &key, range, &access).await;
+        match &blob {
+            Ok(_) => self.usage.touch([key], self.parts.clock.now()),
+            Err(Refusal::NoBlob) => {
+                let until = self.parts.clock.now() + self.parts.settings.load().not_found_ttl.0;
+                self.sizes.missing.insert(missing, until);
+            }
+            Err(Refusal::NoRepository) => self.doubt(name),
+            Err(_) => {}
+        }
+        blob
+    }
+
+    /// The blob from this node's disk; where there is none in front of the shared store, from that.
+    async fn kept_blob(
+        &self,
+        key: &Key,
+        range: Option<ByteRange>,
+    ) -> Option<Result<Blob, Refusal>> {
+        if !self.keeper.has_near() {
+            return self.far_blob(key, range).await;
+        }
+        let Body::File(file, whole) = self.keeper.near(key).await?.body else { return None };
+        self.parts.metrics.hit(Tier::Disk, 1);
+        let size = whole.end;
+        Some(cut(size, range).map(|range| Blob {
+            size,
+            body: Some(Reader::kept(file, range.clone(), self.parts.engine.clone()).boxed()),
+            range,
+            verdict: Verdict::Disk,
+        }))
+    }
+
+    /// Reads along with the flight for this blob, beginning one if there is none.
+    async fn arriving_blob(
+        self: &Arc<Self>,
+        name: &Name,
+        key: &Key,
+        range: Option<ByteRange>,
+        access: &Access,
+    ) -> Result<Blob, Refusal> {
+        loop {
+            let (mut flight, pilot) = self.flights.board(key, name);
+            let joined = pilot.is_none();
+            if let Some(pilot) = pilot {
+                let (mirror, trust, busy) = (self.clone(), access.trust, self.busy());
+                self.parts.engine.spawn(async move {
+                    fill(mirror, pilot, trust).await;
+                    drop(busy);
+                });
+            } else {
+                self.parts.metrics.join();
+            }
+            match timeout(DEADLINE, flight.length()).await {
+                Ok(Ok(size)) => return self.aboard(flight, size, range, joined),
+                Ok(Err(Failure::NoRoom)) => {
+                    return self.alone(name, key, range, access.trust).await;
+                }
+                // Another repository's flight found that the upstream has no such blob *there*.
+                Ok(Err(Failure::Refused(Refusal::NoBlob | Refusal::NoRepository)))
+                    if joined && flight.name != *name => {}
+                Ok(Err(Failure::Refused(refusal))) => return Err(refusal),
+                Err(_) => return Err(Refusal::Late),
+            }
+        }
+    }
+
+    fn aboard(
+        &self,
+        flight: Flight,
+        size: u64,
+        range: Option<ByteRange>,
+        joined: bool,
+    ) -> Result<Blob, Refusal> {
+        let range = cut(size, range)?;
+        let aboard = flight.aboard.get().cloned().ok_or(Refusal::Late)?;
+        let from = flight.from.get().copied();
+        let verdict = match from {
+            Some(From::Disk) => Verdict::Disk,
+            _ if joined => Verdict::Joined,
+            Some(From::Bucket) => Verdict::Bucket,
+            _ => Verdict::Fetched,
+        };
+        if from == Some(From::Disk) {
+            self.parts.metrics.hit(Tier::Disk, 1);
+        } else if joined {
+            self.parts.metrics.hit(Tier::Flight, 1);
+        }
+        let (file, progress) = (aboard.file.clone(), flight.progress);
+        let engine = self.parts.engine.clone();
+        let reader = Reader::aboard(aboard, file, progress, range.clone(), size, engine);
+        Ok(Blob { size, range, body: Some(reader.boxed()), verdict })
+    }
+
+    /// The blob's length, without moving a body.
+    async fn blob_head(
+        &self,
+        name: &Name,
+        key: &Key,
+        range: Option<ByteRange>,
+        access: &Access,
+    ) -> Result<Blob, Refusal> {
+        let near = self.keeper.near_info(key).await;
+        let (size, verdict) = if let Some(info) = near {
+            (info.size, Verdict::Disk)
+        } else if let Some(size) = self.flights.length(key) {
+            (size, Verdict::Joined)
+        } else if let Some(size) = self.sizes.known.get(&key.digest) {
+            (size, Verdict::Memory)
+        } else if let Some(info) = self.keeper.far_info(key).await {
+            (info.size, Verdict::Bucket)
+        } else {
+            let asking = self.parts.upstream.blob_size(name, &key.digest, access.trust);
+            let answer = timeout(super::DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
+            let size = answer.map_err(|error| {
+                if error == UpstreamError::Denied {
+                    self.doubt(name);
+                }
+                refusal(error, Refusal::NoBlob)
+            })?;
+            let size = size.ok_or_else(|| Refusal::Upstream {
+                why: "the upstream did not say the blob's length".into(),
+            })?;
+            self.sizes.insert(key.digest, size);
+            (size, Verdict::Asked)
+        };
+        let range = cut(size, range)?;
+        Ok(Blob { size, range, body: None, verdict })
+    }
+}
+
+/// The bytes that are meant of a blob of `size` bytes.
+pub(super) fn cut(size: u64, range: Option<ByteRange>) -> Result<std::ops::Range<u64>, Refusal> {
+    match range {
+        None => Ok(0..size),
+        Some(range) => range.of(size).ok_or(Refusal::Range { size }),
+    }
+}

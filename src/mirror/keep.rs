@@ -1,0 +1,250 @@
+//! Keeping what was fetched: on this node's disk, and in the shared store, at once or when it is
+//! back. A store that fails costs its use, never a pull.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+
+use super::lock;
+use crate::{
+    store::{Found, Info, Key, Meta, Payload, Put, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// How long the shared store may take to begin an answer before the upstream is asked instead.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long the shared store is left alone after it failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long after a failed upload the next is tried: the first and the longest pause.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// How much content may wait for the shared store; what comes on top is only kept on the disk.
+const PENDING: usize = 100_000;
+
+/// The two stores as one.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    near: Option<Arc<dyn Store>>,
+    far: Arc<dyn Store>,
+    metrics: Metrics,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Until when the shared store is not read, and why.
+    down: Mutex<Option<(Instant, String)>>,
+    /// Why the last write failed, if it did.
+    refused: Mutex<Option<String>>,
+    /// What the shared store has yet to take.
+    pending: Mutex<HashMap<Key, Meta>>,
+    wake: Notify,
+}
+
+/// Where something was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) near: bool,
+    pub(super) far: bool,
+}
+
+impl Keeper {
+    /// A keeper, with its retrying begun on `engine`, where it goes on for as long as that runs.
+    pub(super) fn new(
+        near: Option<Arc<dyn Store>>,
+        far: Arc<dyn Store>,
+        metrics: Metrics,
+        engine: &Handle,
+    ) -> Self {
+        let keeper = Self { near, far, metrics, shared: Arc::default() };
+        let retrying = keeper.clone();
+        engine.spawn(async move {
+            loop {
+                retrying.shared.wake.notified().await;
+                sleep(RETRY.0).await;
+                retrying.upload_pending().await;
+            }
+        });
+        keeper
+    }
+
+    /// Whether there is a disk in front of the shared store.
+    pub(super) fn has_near(&self) -> bool {
+        self.near.is_some()
+    }
+
+    /// Content on this node's disk.
+    pub(super) async fn near(&self, key: &Key) -> Option<Found> {
+        let near = self.near.as_ref()?;
+        near.get(key, None).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a copy on the disk cannot be read");
+            None
+        })
+    }
+
+    /// What is known of content on this node's disk.
+    pub(super) async fn near_info(&self, key: &Key) -> Option<Info> {
+        self.near.as_ref()?.head(key).await.ok().flatten()
+    }
+
+    /// Content in the shared store, if this mirror wrote it; none also where the store fails or
+    /// does not answer in time.
+    pub(super) async fn far(&self, key: &Key, range: Option<Range<u64>>) -> Option<Found> {
+        if !self.may_read() {
+            return None;
+        }
+        let answer = timeout(DEADLINE, self.far.get(key, range)).await;
+        self.settle("get", answer).filter(|found| found.info.meta.verified)
+    }
+
+    /// What is known of content in the shared store, on the same terms.
+    pub(super) async fn far_info(&self, key: &Key) -> Option<Info> {
+        if !self.may_read() {
+            return None;
+        }
+        let answer = timeout(DEADLINE, self.far.head(key)).await;
+        self.settle("head", answer).filter(|info| info.meta.verified)
+    }
+
+    fn may_read(&self) -> bool {
+        lock(&self.shared.down).as_ref().is_none_or(|(until, _)| Instant::now() >= *until)
+    }
+
+    fn settle<T>(
+        &self,
+        operation: &'static str,
+        answer: Result<Result<Option<T>, StoreError>, tokio::time::error::Elapsed>,
+    ) -> Option<T> {
+        let why = match answer {
+            Ok(Ok(answer)) => {
+                lock(&self.shared.down).take();
+                return answer;
+            }
+            Ok(Err(StoreError::OutOfRange { .. })) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the store did not answer `{operation}` in time"),
+        };
+        tracing::warn!(why, "the shared store cannot be read, so the upstream is asked");
+        *lock(&self.shared.down) = Some((Instant::now() + PAUSE, why));
+        None
+    }
+
+    /// Keeps a verified payload: on the disk if it `fits` there, and in the shared store if it is
+    /// `new` to it.
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        payload: &Payload,
+        meta: &Meta,
+        fits: bool,
+        new: bool,
+    ) -> Kept {
+        let near = match &self.near {
+            Some(near) if fits => match near.put(key, payload.clone(), meta).await {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::warn!(%error, digest = %key.digest, "no copy is kept on the disk");
+                    false
+                }
+            },
+            _ => false,
+        };
+        if !new {
+            return Kept { near, far: true };
+        }
+        let far = match self.upload(key, payload.clone(), meta).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, digest = %key.digest, "the shared store does not take it");
+                if near && error.retryable() {
+                    self.postpone(key, meta);
+                }
+                false
+            }
+        };
+        Kept { near, far }
+    }
+
+    async fn upload(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        let put = self.far.put(key, payload, meta).await;
+        *lock(&self.shared.refused) = put.as_ref().err().map(ToString::to_string);
+        put
+    }
+
+    fn postpone(&self, key: &Key, meta: &Meta) {
+        let mut pending = lock(&self.shared.pending);
+        if pending.len() < PENDING {
+            pending.insert(key.clone(), meta.clone());
+        }
+        self.metrics.pending_uploads(pending.len() as u64);
+        drop(pending);
+        self.shared.wake.notify_one();
+    }
+
+    /// Uploads what is pending, one after the other, with growing pauses while the store refuses.
+    async fn upload_pending(&self) {
+        let mut pause = RETRY.0;
+        loop {
+            let next =
+                lock(&self.shared.pending).iter().next().map(|(k, m)| (k.clone(), m.clone()));
+            let Some((key, meta)) = next else { return };
+            if !self.upload_again(&key, &meta).await {
+                sleep(pause).await;
+                pause = (pause * 2).min(RETRY.1);
+                continue;
+            }
+            pause = RETRY.0;
+            let mut pending = lock(&self.shared.pending);
+            pending.remove(&key);
+            self.metrics.pending_uploads(pending.len() as u64);
+        }
+    }
+
+    /// Whether the shared store has it now, or never will.
+    async fn upload_again(&self, key: &Key, meta: &Meta) -> bool {
+        let Some(found) = self.near(key).await else { return true };
+        let crate::store::Body::File(file, range) = found.body else { return true };
+        let payload = Payload::File { file, len: range.end };
+        match self.upload(key, payload, meta).await {
+            Ok(_) => true,
+            Err(error) => !error.retryable(),
+        }
+    }
+
+    /// Forgets content that turned out to be wrong.
+    pub(super) async fn forget(&self, key: &Key) {
+        let keys = std::slice::from_ref(key);
+        for store in self.near.iter().chain([&self.far]) {
+            if let Err(error) = store.remove(keys).await {
+                tracing::warn!(%error, digest = %key.digest, "damaged content cannot be removed");
+            }
+        }
+    }
+
+    /// Why the shared store fails, if it does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let down = lock(&self.shared.down).as_ref().map(|(_, why)| why.clone());
+        down.or_else(|| lock(&self.shared.refused).clone())
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper")
+            .field("near", &self.near)
+            .field("far", &self.far)
+            .finish_non_exhaustive()
+    }
+}

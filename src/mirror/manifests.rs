@@ -1,0 +1,350 @@
+//! Manifests: from memory, disk, bucket or upstream, by what they hash to.
+
+use std::{sync::Arc, time::Duration, time::SystemTime};
+
+use bytes::Bytes;
+use quick_cache::{Weighter, sync::Cache};
+use tokio::time::timeout;
+
+use super::{
+    Inner,
+    answer::{Manifest, Refusal, Verdict, Want},
+    once::Once,
+    refuse::refusal,
+    visibility::Access,
+};
+use crate::{
+    oci::{Digest, MANIFEST_TYPES, MAX_MANIFEST, MediaType, Name, Outline, Reference},
+    store::{Area, Body, Found, Key, Meta, Payload},
+    telemetry::Tier,
+    upstream::{self, UpstreamError},
+};
+
+/// How much memory manifests may take, in bytes.
+const MEMORY: u64 = 16 << 20;
+
+/// How long the upstream may take over a manifest.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// For how long an answer that cannot change may be repeated without asking the mirror.
+const REPEAT: Duration = Duration::from_secs(300);
+
+/// How many manifests that the upstream does not have are remembered.
+const MISSING: usize = 10_000;
+
+/// A manifest in memory.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) media_type: MediaType,
+    pub(super) bytes: Bytes,
+    /// What is used when it is.
+    children: Box<[Digest]>,
+}
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<Key, Arc<Kept>> for Weight {
+    fn weight(&self, _: &Key, kept: &Arc<Kept>) -> u64 {
+        // The rest is about what the entry itself takes.
+        (kept.bytes.len() + kept.children.len() * size_of::<Digest>() + 512) as u64
+    }
+}
+
+type Answer = Result<(Arc<Kept>, Verdict), Refusal>;
+
+/// The manifests in memory.
+#[derive(Debug)]
+pub(super) struct Manifests {
+    known: Cache<Key, Arc<Kept>, Weight>,
+    missing: Cache<(Name, Digest), SystemTime>,
+    asking: Once<Key, Answer>,
+}
+
+impl Manifests {
+    pub(super) fn new() -> Self {
+        Self {
+            known: Cache::with_weighter(4096, MEMORY, Weight),
+            missing: Cache::new(MISSING),
+            asking: Once::new(),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) async fn manifest(
+        self: Arc<Self>,
+        name: &Name,
+        reference: &Reference,
+        want: Want,
+    ) -> Result<Manifest, Refusal> {
+        let access = self.access(name, Some(reference)).await?;
+        let (digest, resolved) = match reference {
+            Reference::Digest(digest) => (*digest, None),
+            Reference::Tag(tag) => {
+                let resolved = self.resolve(name, tag, &access).await?;
+                (resolved.state.digest, Some((tag, resolved)))
+            }
+        };
+        let now = self.parts.clock.now();
+        let mut answer = Manifest {
+            digest,
+            media_type: unknown_type(false),
+            size: 0,
+            bytes: None,
+            fresh_until: resolved.as_ref().map_or(now + REPEAT, |(_, r)| r.until.min(now + REPEAT)),
+            stale: resolved.as_ref().and_then(|(_, r)| r.stale),
+            verdict: Verdict::Asked,
+        };
+        if let Some(why) = answer.stale {
+            self.parts.metrics.stale(why);
+        }
+        let key = Key { area: access.area.clone(), digest };
+        if want == Want::Head && self.manifests.known.get(&key).is_none() {
+            return self.head(name, reference, &access, resolved.map(|(_, r)| r), answer).await;
+        }
+        let (kept, verdict) = match (self.content(name, &key, &access).await, &resolved) {
+            (Ok(found), Some((tag, _))) => {
+                self.tags.settle(name, tag, digest);
+                found
+            }
+            (Ok(found), None) => found,
+            (Err(Refusal::NoManifest), Some((tag, _))) => {
+                self.tags.forget(name, tag);
+                return Err(Refusal::NoManifest);
+            }
+            // The tag has moved to something that cannot be had now: the last manifest stands.
+            (Err(error), Some((_, resolved))) => match resolved.state.before {
+                Some(before) => {
+                    let key = Key { area: access.area.clone(), digest: before };
+                    let Ok(found) = self.content(name, &key, &access).await else {
+                        return Err(error);
+                    };
+                    let why = match error {
+                        Refusal::Limited { .. } => crate::telemetry::Why::Limit,
+                        _ => crate::telemetry::Why::Unavailable,
+                    };
+                    self.parts.metrics.stale(why);
+                    answer.digest = before;
+                    answer.stale = Some(why);
+                    answer.fresh_until = now;
+                    found
+                }
+                None => return Err(error),
+            },
+            (Err(error), None) => return Err(error),
+        };
+        answer.media_type = kept.media_type.clone();
+        answer.size = kept.bytes.len() as u64;
+        answer.bytes = Some(kept.bytes.clone());
+        answer.verdict = if answer.stale.is_some() { Verdict::Stale } else { verdict };
+        answer.fresh_until = match access.area {
+            Area::Public => answer.fresh_until.min(access.until),
+            // Not to be answered from where verdicts are not looked at.
+            Area::Private(_) => now,
+        };
+        self.touch_manifest(&Key { area: access.area, digest: answer.digest });
+        Ok(answer)
+    }
+
+    /// Answers a HEAD without moving a body and without costing a pull.
+    async fn head(
+        self: &Arc<Self>,
+        name: &Name,
+        reference: &Reference,
+        access: &Access,
+        resolved: Option<super::tags::Resolved>,
+        mut answer: Manifest,
+    ) -> Result<Manifest, Refusal> {
+        answer.fresh_until = self.parts.clock.now();
+        if let Some(resolved) = resolved
+            && let (Some(media_type), Some(size)) = (resolved.state.media_type, resolved.state.size)
+        {
+            answer.media_type = media_type;
+            answer.size = size;
+            answer.verdict = match (resolved.stale, resolved.asked) {
+                (Some(_), _) => Verdict::Stale,
+                (None, true) => Verdict::Asked,
+                (None, false) => Verdict::Memory,
+            };
+            return Ok(answer);
+        }
+        let key = Key { area: access.area.clone(), digest: answer.digest };
+        if let Some((kept, verdict)) = self.kept(&key).await {
+            answer.media_type = kept.media_type.clone();
+            answer.size = kept.bytes.len() as u64;
+            answer.verdict = verdict;
+            return Ok(answer);
+        }
+        let missing = (name.clone(), answer.digest);
+        let now = self.parts.clock.now();
+        if self.manifests.missing.get(&missing).is_some_and(|until| now < until) {
+            return Err(Refusal::NoManifest);
+        }
+        let asking = self.parts.upstream.head(name, reference, access.trust);
+        let head = timeout(super::DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
+        let head = head.map_err(|error| self.manifest_refused(missing, error))?;
+        answer.media_type = head.media_type.unwrap_or(answer.media_type);
+        answer.size = head.size.ok_or_else(|| Refusal::Upstream {
+            why: "the upstream did not say the manifest's length".into(),
+        })?;
+        Ok(answer)
+    }
+
+    /// The manifest itself, wherever it is; the upstream is asked once however many want it.
+    async fn content(self: &Arc<Self>, name: &Name, key: &Key, access: &Access) -> Answer {
+        if let Some(kept) = self.manifests.known.get(key) {
+            self.parts.metrics.hit(Tier::Memory, 1);
+            return Ok((kept, Verdict::Memory));
+        }
+        let missing = (name.clone(), key.digest);
+        if self.manifests.missing.get(&missing).is_some_and(|until| self.parts.clock.now() < until)
+        {
+            return Err(Refusal::NoManifest);
+        }
+        let ask = || {
+            let (mirror, name, key) = (self.clone(), name.clone(), key.clone());
+            let (trust, busy) = (access.trust, self.busy());
+            async move {
+                if let Some(found) = mirror.kept(&key).await {
+                    return Ok(found);
+                }
+                mirror.parts.metrics.miss();
+                let reference = Reference::Digest(key.digest);
+                let asking = mirror.parts.upstream.manifest(&name, &reference, trust);
+                let answer = timeout(DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
+                mirror.note(&answer);
+                let manifest = answer.map_err(|error| mirror.manifest_refused(missing, error))?;
+                let kept = mirror.keep_manifest(&key.area, manifest);
+                drop(busy);
+                Ok((kept, Verdict::Fetched))
+            }
+        };
+        let (answer, joined) =
+            self.manifests.asking.ask(&self.parts.engine, key.clone(), ask).await;
+        let failed = || Err(Refusal::Upstream { why: "the manifest could not be fetched".into() });
+        match answer.unwrap_or_else(failed) {
+            Ok((kept, Verdict::Fetched)) if joined => {
+                self.parts.metrics.join();
+                Ok((kept, Verdict::Joined))
+            }
+            answer => answer,
+        }
+    }
+
+    fn manifest_refused(&self, missing: (Name, Digest), error: UpstreamError) -> Refusal {
+        match error {
+            UpstreamError::Unknown => {
+                let until = self.parts.clock.now() + self.parts.settings.load().not_found_ttl.0;
+                self.manifests.missing.insert(missing, until);
+            }
+            UpstreamError::Denied => self.doubt(&missing.0),
+            _ => {}
+        }
+        refusal(error, Refusal::NoManifest)
+    }
+
+    /// Whether the manifest can be had without the upstream.
+    pub(super) async fn has_manifest(&self, area: &Area, digest: Digest) -> bool {
+        self.kept(&Key { area: area.clone(), digest }).await.is_some()
+    }
+
+    /// The manifest from memory, disk or bucket, checked against its digest.
+    async fn kept(&self, key: &Key) -> Option<(Arc<Kept>, Verdict)> {
+        if let Some(kept) = self.manifests.known.get(key) {
+            return Some((kept, Verdict::Memory));
+        }
+        let (found, tier, verdict) = match self.keeper.near(key).await {
+            Some(found) => (found, Tier::Disk, Verdict::Disk),
+            None => match self.keeper.far(key, None).await? {
+                found @ Found { body: Body::File(..), .. } => (found, Tier::Disk, Verdict::Disk),
+                found => (found, Tier::Bucket, Verdict::Bucket),
+            },
+        };
+        let meta = found.info.meta.clone();
+        let bytes = timeout(super::DEADLINE, self.read(found)).await.ok()??;
+        if Digest::of(key.digest.algorithm(), &bytes) != key.digest {
+            tracing::error!(digest = %key.digest, "a kept manifest does not match its digest");
+            self.parts.metrics.mismatch();
+            self.keeper.forget(key).await;
+            return None;
+        }
+        self.parts.metrics.hit(tier, 1);
+        if tier == Tier::Bucket && self.fits_near(bytes.len() as u64) {
+            self.keep_in_background(key.clone(), bytes.clone(), meta.clone(), false);
+        }
+        Some((self.remember(key, meta.media_type, bytes), verdict))
+    }
+
+    async fn read(&self, found: Found) -> Option<Bytes> {
+        use futures_util::TryStreamExt;
+        let size = usize::try_from(found.info.size).ok().filter(|size| *size <= MAX_MANIFEST)?;
+        match found.body {
+            Body::File(file, range) => {
+                let read = move || {
+                    use std::os::unix::fs::FileExt;
+                    let mut bytes = vec![0; size];
+                    file.read_exact_at(&mut bytes, range.start).ok().map(|()| Bytes::from(bytes))
+                };
+                self.parts.engine.spawn_blocking(read).await.ok()?
+            }
+            Body::Stream(chunks) => {
+                let gather = |mut bytes: Vec<u8>, chunk: Bytes| async move {
+                    bytes.extend_from_slice(&chunk);
+                    Ok(bytes)
+                };
+                let bytes = chunks.try_fold(Vec::with_capacity(size), gather).await.ok()?;
+                (bytes.len() == size).then(|| Bytes::from(bytes))
+            }
+        }
+    }
+
+    /// Takes a manifest from the upstream into memory, and into the stores in the background.
+    pub(super) fn keep_manifest(
+        self: &Arc<Self>,
+        area: &Area,
+        manifest: upstream::Manifest,
+    ) -> Arc<Kept> {
+        let key = Key { area: area.clone(), digest: manifest.digest };
+        let meta = Meta { media_type: Some(manifest.media_type.clone()), verified: true };
+        self.keep_in_background(key.clone(), manifest.bytes.clone(), meta, true);
+        self.remember(&key, Some(manifest.media_type), manifest.bytes)
+    }
+
+    fn keep_in_background(&self, key: Key, bytes: Bytes, meta: Meta, new: bool) {
+        let (keeper, busy) = (self.keeper.clone(), self.busy());
+        let fits = self.fits_near(bytes.len() as u64);
+        self.parts.engine.spawn(async move {
+            keeper.keep(&key, &Payload::Bytes(bytes), &meta, fits, new).await;
+            drop(busy);
+        });
+    }
+
+    fn remember(&self, key: &Key, media_type: Option<MediaType>, bytes: Bytes) -> Arc<Kept> {
+        let outline = Outline::read(&bytes);
+        for child in &outline.blobs {
+            self.sizes.insert(child.digest, child.size);
+        }
+        let children = outline.manifests.iter().chain(&outline.blobs).map(|child| child.digest);
+        let is_index = !outline.manifests.is_empty();
+        let media_type =
+            media_type.or(outline.media_type).unwrap_or_else(|| unknown_type(is_index));
+        let kept = Arc::new(Kept { media_type, bytes, children: children.collect() });
+        self.manifests.known.insert(key.clone(), kept.clone());
+        kept
+    }
+
+    /// A manifest is used, and with it what it names.
+    pub(super) fn touch_manifest(&self, key: &Key) {
+        let kept = self.manifests.known.get(key);
+        let children = kept.iter().flat_map(|kept| kept.children.iter());
+        let keys = children.map(|digest| Key { area: key.area.clone(), digest: *digest });
+        self.usage.touch([key.clone()].into_iter().chain(keys), self.parts.clock.now());
+    }
+}
+
+/// The type of a manifest that came without one.
+fn unknown_type(is_index: bool) -> MediaType {
+    let text = MANIFEST_TYPES[usize::from(!is_index)];
+    text.parse().unwrap_or_else(|_| unreachable!("the types of the specs are media types"))
+}

@@ -1,0 +1,113 @@
+//! The file that a flight writes: append-only, without a name, read in place while it grows. Disk
+//! is reserved before it is used.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{store, telemetry::Metrics};
+
+/// A blob of unknown length reserves this much at a time, in bytes.
+const STEP: u64 = 64 << 20;
+
+/// Free disk that the spool leaves to others, in bytes.
+const HEADROOM: u64 = 64 << 20;
+
+/// The directory for bodies in flight and how much of it is spoken for.
+#[derive(Clone, Debug)]
+pub(super) struct Spool {
+    directory: PathBuf,
+    reserved: Arc<AtomicU64>,
+    metrics: Metrics,
+}
+
+impl Spool {
+    /// # Errors
+    /// The directory cannot be made, or not written to.
+    pub(super) fn open(directory: PathBuf, metrics: Metrics) -> io::Result<Self> {
+        std::fs::create_dir_all(&directory)?;
+        let spool = Self { directory, reserved: Arc::default(), metrics };
+        store::fs::temporary(&spool.directory)?;
+        Ok(spool)
+    }
+
+    /// A new file with room for `total` bytes, or for as much as comes if that is unknown. None if
+    /// `limit` bytes or the disk would be exceeded.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn create(&self, total: Option<u64>, limit: u64) -> io::Result<Option<Spooled>> {
+        let room = Room { spool: self.clone(), bytes: AtomicU64::new(0) };
+        let free = store::fs::free_space(&self.directory)?;
+        let wanted = total.unwrap_or(STEP);
+        if wanted.saturating_add(HEADROOM) > free || !room.extend(wanted, limit) {
+            return Ok(None);
+        }
+        let file = Arc::new(store::fs::temporary(&self.directory)?);
+        Ok(Some(Spooled { file, room, limit }))
+    }
+}
+
+/// A file of the spool, being written. Its room is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Spooled {
+    file: Arc<File>,
+    room: Room,
+    limit: u64,
+}
+
+impl Spooled {
+    /// The file itself, to be read below what was written.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Makes sure that there is room for `length` bytes in all.
+    pub(super) fn has_room(&self, length: u64) -> bool {
+        let bytes = self.room.bytes.load(Ordering::Relaxed);
+        length <= bytes || self.room.extend((length - bytes).max(STEP), self.limit)
+    }
+}
+
+/// Writes `data` at `offset`. Blocks for as long as the page cache does.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn write(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(data, offset)
+}
+
+/// Bytes of the spool that are spoken for.
+#[derive(Debug)]
+struct Room {
+    spool: Spool,
+    bytes: AtomicU64,
+}
+
+impl Room {
+    fn extend(&self, more: u64, limit: u64) -> bool {
+        let reserved =
+            self.spool.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| {
+                reserved.checked_add(more).filter(|sum| *sum <= limit)
+            });
+        let Ok(before) = reserved else { return false };
+        self.bytes.fetch_add(more, Ordering::Relaxed);
+        self.spool.metrics.spool(before + more);
+        true
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        let before = self.spool.reserved.fetch_sub(bytes, Ordering::Relaxed);
+        self.spool.metrics.spool(before - bytes);
+    }
+}

@@ -1,0 +1,185 @@
+//! From what was written to [`Settings`].
+
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc};
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    diagnostic::{Diagnostic, Report},
+    inventory::{Cause, Failure, Inventory, Layer, LayerKind, Node, Scope, SourceKind, Value},
+};
+
+use super::{
+    Settings,
+    check::{self, Nodes},
+    coerce, defaults, environment, layers,
+    layers::Winners,
+    missing::Missing,
+    names,
+    rules::{self, Settled},
+    table::{self, PREFIX, Variable},
+};
+
+/// Variables of the neighbours that our defaults are made of. Empty means unset for them, as it
+/// does for the bucket: nothing useful could be made of it.
+const INGREDIENTS: [&str; 5] = [
+    "prefix",
+    "aws_region",
+    "gitlab_object_storage_prefix",
+    "registry_mirror_bucket_name",
+    "registry_mirror_bucket_location",
+];
+
+const STORE: &str = "registry_mirror_store";
+
+/// What settings are read from.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// What the inventory says about this host.
+    pub inventory: &'a Inventory,
+    /// The whole environment; what is not ours is ignored.
+    pub environment: &'a [(OsString, OsString)],
+    /// Where relative paths start that no file sets: the working directory, absolute.
+    pub directory: &'a Path,
+    /// Where a variable that is missing is best set, for hints: "in `inventory/vars.yml`".
+    pub advice: &'a str,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many variables the inventory, the environment and `-e` set for this host, those of other
+    /// roles included, each once.
+    pub variables: usize,
+}
+
+/// Reads the settings. None if the report holds an error.
+///
+/// If it holds one on entry, the inventory is not complete: what is there is checked, and nothing
+/// is said of what seems to be missing.
+pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summary) {
+    let is_complete = !report.has_errors();
+    let layers = stack(given, report);
+    names::check(&layers, report);
+    let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
+    let set: BTreeSet<&str> =
+        written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
+    let summary = Summary { variables: set.len() };
+
+    (settle(given, layers::join(&layers), is_complete, report), summary)
+}
+
+/// All layers, lowest first.
+fn stack(given: &Given<'_>, report: &mut Report) -> Vec<Layer> {
+    let written = &given.inventory.layers;
+    let (extra, inventory): (Vec<&Layer>, Vec<&Layer>) =
+        written.iter().partition(|layer| layer.kind == LayerKind::Extra);
+    let mut layers =
+        vec![Layer { kind: LayerKind::Defaults, entries: defaults::entries().to_vec() }];
+    layers.extend(inventory.into_iter().cloned());
+    layers.push(environment::layer(given.environment, report));
+    layers.extend(extra.into_iter().cloned());
+    layers
+}
+
+/// The settings with templates filled in and types converted.
+#[derive(Default)]
+struct Rendered {
+    values: Map<String, Json>,
+    nodes: Nodes,
+    failures: Vec<(String, Vec<Failure>)>,
+}
+
+fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
+    let Inventory { host, groups, .. } = given.inventory;
+    let scope = Scope::new(winners.clone(), host, groups, table::shown);
+    let mut rendered = Rendered::default();
+    for variable in table::settings() {
+        let name = variable.full_name();
+        match scope.render(&name) {
+            Ok(node) => {
+                let value = coerce::coerce(variable.kind, &node, given.directory);
+                rendered.values.insert(name.clone(), value);
+                rendered.nodes.insert(name, node);
+            }
+            Err(failures) => rendered.failures.push((name, failures)),
+        }
+    }
+    rendered
+}
+
+fn settle(
+    given: &Given<'_>,
+    mut winners: Winners,
+    is_complete: bool,
+    report: &mut Report,
+) -> Option<Settings> {
+    unset(&mut winners);
+    let Rendered { mut values, nodes, failures } = render(given, &winners);
+    let store = values.get(STORE).and_then(Json::as_str);
+    let is_needless = |name: &str| {
+        let shipped = |node: &Arc<Node>| node.origin.source().kind() == SourceKind::BuiltIn;
+        winners.get(name).is_some_and(shipped) && !is_needed(name, store)
+    };
+    let (mut spared, mut wrong, mut missing) = (Vec::new(), BTreeSet::new(), Missing::default());
+    for (name, found) in failures {
+        if is_needless(&name) {
+            spared.push(name);
+            continue;
+        }
+        let lacks = |failure: &Failure| matches!(failure.cause, Cause::Missing(_));
+        for failure in found.into_iter().filter(|failure| is_complete || !lacks(failure)) {
+            missing.take(failure, &winners, report);
+        }
+        wrong.insert(name);
+    }
+    missing.report(given.advice, report);
+    for (name, diagnostic) in check::check(&values, &nodes) {
+        if is_needless(&name) {
+            spared.push(name);
+        } else {
+            report.push(diagnostic);
+            wrong.insert(name);
+        }
+    }
+    values.extend(spared.into_iter().map(|name| (name, Json::from(""))));
+    if is_complete {
+        rules::check(&Settled { values: &values, nodes: &nodes, wrong: &wrong }, report);
+    }
+    if report.has_errors() {
+        return None;
+    }
+    // Serde's text quotes values; whatever the schema let through and serde does not is a fault of
+    // ours.
+    let settings = serde_json::from_value(check::for_serde(&values)).ok();
+    if settings.is_none() {
+        report.push(Diagnostic::error("internal", "the schema and the settings disagree"));
+    }
+    settings
+}
+
+/// Whether something is lost without the default of this variable: no name of ours is needed to
+/// serve, and no bucket by a store that is none.
+fn is_needed(name: &str, store: Option<&str>) -> bool {
+    match name.strip_prefix(PREFIX) {
+        Some("domain" | "url") => false,
+        Some("bucket_name" | "bucket_location") => store == Some("s3"),
+        _ => true,
+    }
+}
+
+/// Null leaves the default, and so does `""` where nothing can be made of it.
+fn unset(winners: &mut Winners) {
+    let names = table::settings().map(Variable::full_name);
+    for name in names.chain(INGREDIENTS.map(str::to_owned)) {
+        let Some(node) = winners.get(&*name) else { continue };
+        let empty = node.as_str() == Some("") && INGREDIENTS.contains(&&*name);
+        if !empty && !matches!(node.value, Value::Null) {
+            continue;
+        }
+        match defaults::find(&name) {
+            Some(default) => winners.insert(name.into(), default.node.clone()),
+            None => winners.remove(&*name),
+        };
+    }
+}

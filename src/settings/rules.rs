@@ -1,0 +1,143 @@
+//! What one setting demands of another.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    diagnostic::{Diagnostic, Place, Report},
+    inventory::SourceKind,
+};
+
+use super::{
+    check::Nodes,
+    table::{self, PREFIX},
+};
+
+/// The settings so far: every rule looks only at what is right in itself.
+pub(super) struct Settled<'a> {
+    pub(super) values: &'a Map<String, Json>,
+    pub(super) nodes: &'a Nodes,
+    pub(super) wrong: &'a BTreeSet<String>,
+}
+
+impl Settled<'_> {
+    fn value(&self, short: &str) -> Option<&Json> {
+        let name = format!("{PREFIX}{short}");
+        if self.wrong.contains(&name) { None } else { self.values.get(&name) }
+    }
+
+    /// The text of a setting that is right.
+    pub(super) fn text(&self, short: &str) -> Option<&str> {
+        self.value(short)?.as_str()
+    }
+
+    /// Where it was set; nothing for a shipped default.
+    fn place(&self, short: &str) -> Option<Place> {
+        let name = format!("{PREFIX}{short}");
+        let node = self.nodes.get(&name)?;
+        if node.origin.source().kind() == SourceKind::BuiltIn {
+            return None;
+        }
+        Some(node.origin.place(table::shown(&name) && !node.rendered))
+    }
+}
+
+/// Checks all rules.
+pub(super) fn check(settled: &Settled<'_>, report: &mut Report) {
+    both_or_neither(settled, report);
+    tls_files(settled, report);
+    two_ports(settled, report);
+    bucket(settled, report);
+}
+
+fn both_or_neither(settled: &Settled<'_>, report: &mut Report) {
+    let (name, password) = ("docker_hub_username", "docker_hub_password");
+    let (Some(has_name), Some(has_password)) = (settled.text(name), settled.text(password)) else {
+        return;
+    };
+    let (set, unset) = match (has_name.is_empty(), has_password.is_empty()) {
+        (false, true) => (name, password),
+        (true, false) => (password, name),
+        _ => return,
+    };
+    report.push(
+        Diagnostic::error(
+            "half-a-credential",
+            format!("`{PREFIX}{set}` is set without `{PREFIX}{unset}`"),
+        )
+        .at(settled.place(set))
+        .hint("set both, or neither")
+        .variable(format!("{PREFIX}{unset}")),
+    );
+}
+
+fn tls_files(settled: &Settled<'_>, report: &mut Report) {
+    let Some(tls) = settled.text("tls") else { return };
+    for short in ["tls_certificate", "tls_private_key"] {
+        let Some(file) = settled.text(short) else { continue };
+        let name = format!("{PREFIX}{short}");
+        if tls == "files" && file.is_empty() {
+            report.push(
+                Diagnostic::error("missing-file", format!("`{PREFIX}tls: files` needs `{name}`"))
+                    .at(settled.place("tls"))
+                    .hint(format!("set `{name}` to a path, or to the PEM text itself"))
+                    .variable(name),
+            );
+        } else if tls != "files" && !file.is_empty() {
+            report.push(
+                Diagnostic::warning(
+                    "without-effect",
+                    format!("`{name}` has no effect with `{PREFIX}tls: {tls}`"),
+                )
+                .at(settled.place(short))
+                .hint(format!("set `{PREFIX}tls: files` to use it"))
+                .variable(name),
+            );
+        }
+    }
+}
+
+/// Two listeners cannot share a port, unless each has an address of its own.
+fn two_ports(settled: &Settled<'_>, report: &mut Report) {
+    let Some(admin) = settled.text("admin_address").and_then(|a| a.parse::<SocketAddr>().ok())
+    else {
+        return;
+    };
+    let Some(address) = settled.text("listen_address").and_then(|a| a.parse().ok()) else { return };
+    let port = settled.value("listen_port").and_then(Json::as_u64);
+    let clash = admin.ip() == address || admin.ip().is_unspecified() || {
+        let address: std::net::IpAddr = address;
+        address.is_unspecified()
+    };
+    if clash && port == Some(u64::from(admin.port())) {
+        report.push(
+            Diagnostic::error(
+                "port-taken-twice",
+                format!("`{PREFIX}admin_address` has the port of `{PREFIX}listen_port`"),
+            )
+            .at(settled.place("admin_address").or_else(|| settled.place("listen_port")))
+            .hint("give each a port of its own")
+            .variable(format!("{PREFIX}admin_address")),
+        );
+    }
+}
+
+/// A bucket store needs a bucket. That a default lacks what it is made of is reported elsewhere:
+/// here the setting is there, and empty.
+fn bucket(settled: &Settled<'_>, report: &mut Report) {
+    if settled.text("store") != Some("s3") {
+        return;
+    }
+    for short in ["bucket_name", "bucket_location"] {
+        if settled.text(short) == Some("") {
+            let name = format!("{PREFIX}{short}");
+            report.push(
+                Diagnostic::error("missing-variable", format!("`{name}` is empty"))
+                    .at(settled.place(short))
+                    .hint(format!("set it, or set `{PREFIX}store: filesystem` to do without"))
+                    .variable(name),
+            );
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A bucket, shared by all nodes: content where `registry:2` keeps it, our records beside it.
+//!
+//! Every call is spawned on the engine, because a connection lives on the runtime that opened it.
+//! A read whose asker goes away is given up; a write goes on to its end, so that no upload is left
+//! half done. Nothing here waits for the bucket before it is first asked for something.
+
+mod body;
+mod client;
+mod encryption;
+mod failure;
+mod keys;
+mod list;
+mod multipart;
+mod probe;
+mod read;
+mod records;
+mod spawned;
+mod write;
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{runtime::Handle, sync::OnceCell};
+
+use aws_sdk_s3::{
+    Client,
+    config::{Credentials, HttpClient, SharedHttpClient},
+};
+
+use self::{encryption::Encryption, spawned::Spawned};
+use super::{
+    Abilities, Area, Found, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store, StoreError,
+    StrayUpload,
+};
+use crate::telemetry::Metrics;
+
+/// Which bucket, and how it is written to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// The region it lies in; none: as the SDK's default chain finds it.
+    pub region: Option<String>,
+    /// The address of an S3-compatible store; none: AWS.
+    pub endpoint: Option<String>,
+    /// Whether every object must be written encrypted.
+    pub encrypt: bool,
+    /// The KMS key to encrypt with; none: as the bucket's default says.
+    pub key: Option<String>,
+    /// The account that must own it, sent with every call; none: not checked.
+    pub owner: Option<String>,
+}
+
+/// Sizes and times that tests make small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Up to this many bytes are written by one PutObject.
+    pub single: u64,
+    /// The least length of a part in bytes, except the last (S3 asks for 5 MiB).
+    pub part: u64,
+    /// The first part of the probe's two-part upload, in bytes.
+    pub probe_part: u64,
+    /// The wait before the second attempt of a call; it doubles with each further one.
+    pub backoff: Duration,
+    /// How long a connection may take to open.
+    pub connect: Duration,
+    /// How long the store may take to answer, not counting the time to send a body.
+    pub answer: Duration,
+    /// How long it may take to put parts together; S3 "could take several minutes" (API reference,
+    /// CompleteMultipartUpload).
+    pub complete: Duration,
+    /// How long a body may stand still.
+    pub stall: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            single: 64 << 20,
+            part: 16 << 20,
+            probe_part: 5 << 20,
+            backoff: Duration::from_millis(200),
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(20),
+            complete: Duration::from_secs(300),
+            stall: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The store in a bucket, and the records in it. Cheap to clone.
+#[derive(Clone)]
+pub struct S3 {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    bucket: Bucket,
+    tuning: Tuning,
+    engine: Handle,
+    metrics: Metrics,
+    http: SharedHttpClient,
+    credentials: Option<Credentials>,
+    /// Built by the first call: looking for a region may ask the network.
+    client: OnceCell<Client>,
+    encryption: Encryption,
+    /// Cleared for good when the store says that it knows no conditional writes.
+    conditional: AtomicBool,
+}
+
+impl S3 {
+    /// The store in `bucket`. Asks nobody anything yet, so it cannot fail and does not wait;
+    /// credentials come from the SDK's default chain when the first call needs them.
+    pub fn connect(bucket: Bucket, engine: Handle, metrics: Metrics) -> Self {
+        Self::new(bucket, engine, metrics, Tuning::default(), client::https(), None)
+    }
+
+    /// The store in `bucket` as `http` answers for it, with credentials that are fixed. For tests.
+    pub fn with_http_client(
+        bucket: Bucket,
+        engine: Handle,
+        metrics: Metrics,
+        tuning: Tuning,
+        http: impl HttpClient + 'static,
+    ) -> Self {
+        let credentials = Credentials::new("test", "test", None, None, "fixed");
+        let http = SharedHttpClient::new(http);
+        Self::new(bucket, engine, metrics, tuning, http, Some(credentials))
+    }
+
+    fn new(
+        bucket: Bucket,
+        engine: Handle,
+        metrics: Metrics,
+        tuning: Tuning,
+        http: SharedHttpClient,
+        credentials: Option<Credentials>,
+    ) -> Self {
+        let encryption = Encryption::new(bucket.encrypt, bucket.key.clone());
+        Self {
+            inner: Arc::new(Inner {
+                bucket,
+                tuning,
+                engine,
+                metrics,
+                http,
+                credentials,
+                client: OnceCell::new(),
+                encryption,
+                conditional: AtomicBool::new(true),
+            }),
+        }
+    }
+
+    /// Runs `work` on the engine; it is given up when the asker goes away.
+    async fn read<T, W, F>(&self, operation: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(Arc<Inner>) -> F,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let task = self.inner.engine.spawn(work(self.inner.clone()));
+        Spawned::abandoned_on_drop(task).join(operation).await
+    }
+
+    /// Runs `work` on the engine to its end, whether or not the asker waits for it.
+    async fn write<T, W, F>(&self, operation: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(Arc<Inner>) -> F,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let task = self.inner.engine.spawn(work(self.inner.clone()));
+        Spawned::detached_on_drop(task).join(operation).await
+    }
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3").field("bucket", &self.inner.bucket).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for S3 {
+    async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
+        let key = keys::content(key);
+        self.read(
+            "HeadObject",
+            |inner| async move { Ok(inner.look(&key).await?.map(|seen| seen.info)) },
+        )
+        .await
+    }
+
+    async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
+        let key = keys::content(key);
+        self.read("GetObject", |inner| async move { inner.open(&key, range).await }).await
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        let (key, meta) = (key.clone(), meta.clone());
+        self.write("PutObject", |inner| async move { inner.keep(&key, &payload, &meta).await })
+            .await
+    }
+
+    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let keys = keys.iter().map(keys::content).collect::<Vec<_>>();
+        self.write("DeleteObjects", |inner| async move { inner.delete(&keys).await }).await
+    }
+
+    async fn list(
+        &self,
+        area: &Area,
+        shard: Shard,
+        from: Option<String>,
+    ) -> Result<Page<Listed>, StoreError> {
+        let area = area.clone();
+        self.read("ListObjectsV2", |inner| async move { inner.shard(&area, shard, from).await })
+            .await
+    }
+
+    async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
+        self.read("ListMultipartUploads", |inner| async move { inner.uploads(from).await }).await
+    }
+
+    async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
+        let id = upload.id.clone();
+        self.write("AbortMultipartUpload", |inner| async move { inner.end_upload(&id).await }).await
+    }
+
+    async fn probe(&self) -> Result<Abilities, StoreError> {
+        self.write("PutObject", |inner| async move { inner.probe().await }).await
+    }
+}

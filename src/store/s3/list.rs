@@ -1,0 +1,171 @@
+//! Listings, and what is removed after them.
+
+use std::time::SystemTime;
+
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+
+use super::{Inner, failure::Failure, keys, read};
+use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload};
+
+const LIST: &str = "ListObjectsV2";
+const UPLOADS: &str = "ListMultipartUploads";
+const ABORT: &str = "AbortMultipartUpload";
+const DELETE: &str = "DeleteObjects";
+const DELETE_ONE: &str = "DeleteObject";
+/// What one DeleteObjects takes.
+const BATCH: usize = 1000;
+
+/// One object of a listing.
+pub(super) struct Object {
+    pub(super) key: String,
+    size: Option<i64>,
+    stored: SystemTime,
+}
+
+impl Inner {
+    /// One page of what lies under `prefix`, in byte order.
+    pub(super) async fn objects(
+        &self,
+        prefix: String,
+        from: Option<String>,
+    ) -> Result<Page<Object>, StoreError> {
+        let client = self.client(LIST).await?;
+        let answer = client
+            .list_objects_v2()
+            .bucket(&self.bucket.name)
+            .prefix(prefix)
+            .set_continuation_token(from)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(|error| Failure::new(LIST, &error))?;
+        let truncated = answer.is_truncated() == Some(true);
+        let next = answer.next_continuation_token.filter(|_| truncated);
+        if truncated && next.is_none() {
+            return Err(broken(LIST, "more to come, but no token"));
+        }
+        let entries = answer.contents.unwrap_or_default().into_iter().filter_map(|object| {
+            let stored = read::when(object.last_modified());
+            Some(Object { key: object.key?, size: object.size, stored })
+        });
+        Ok(Page { entries: entries.collect(), next })
+    }
+
+    /// One page of the content of one shard.
+    pub(super) async fn shard(
+        &self,
+        area: &Area,
+        shard: Shard,
+        from: Option<String>,
+    ) -> Result<Page<Listed>, StoreError> {
+        let prefix = keys::shard(area, shard);
+        let page = self.objects(prefix.clone(), from).await?;
+        let entries = page.entries.into_iter().filter_map(|object| {
+            let digest = keys::digest(&object.key, &prefix, shard)?;
+            let size = object.size.and_then(|size| u64::try_from(size).ok())?;
+            let key = Key { area: area.clone(), digest };
+            Some(Listed { key, size, stored: object.stored })
+        });
+        Ok(Page { entries: entries.collect(), next: page.next })
+    }
+
+    /// One page of uploads that nobody finished, of those that may be ours.
+    pub(super) async fn uploads(
+        &self,
+        from: Option<String>,
+    ) -> Result<Page<StrayUpload>, StoreError> {
+        let marks = from.as_deref().map(upload_of).transpose()?;
+        let (upload, key) = marks.unzip();
+        let client = self.client(UPLOADS).await?;
+        let answer = client
+            .list_multipart_uploads()
+            .bucket(&self.bucket.name)
+            .set_key_marker(key)
+            .set_upload_id_marker(upload)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(|error| Failure::new(UPLOADS, &error))?;
+        let next = if answer.is_truncated() == Some(true) {
+            let key = answer.next_key_marker();
+            let key = key.ok_or_else(|| broken(UPLOADS, "more to come, but no marker"))?;
+            Some(id_of(answer.next_upload_id_marker().unwrap_or_default(), key))
+        } else {
+            None
+        };
+        let entries = answer.uploads().iter().filter_map(|upload| {
+            let key = upload.key().filter(|key| keys::is_ours(key))?;
+            let begun = read::when(upload.initiated());
+            Some(StrayUpload { id: id_of(upload.upload_id()?, key), begun })
+        });
+        Ok(Page { entries: entries.collect(), next })
+    }
+
+    /// Ends the upload that [`Inner::uploads`] named `id`.
+    pub(super) async fn end_upload(&self, id: &str) -> Result<(), StoreError> {
+        let (upload, key) = upload_of(id)?;
+        if !keys::is_ours(&key) {
+            return Err(broken(ABORT, "not an upload of ours"));
+        }
+        Ok(self.abort_upload(&key, &upload).await?)
+    }
+
+    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others.
+    pub(super) async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        let mut first = Ok(());
+        for batch in keys.chunks(BATCH) {
+            let result = self.delete_batch(batch).await;
+            first = first.and(result);
+        }
+        first
+    }
+
+    /// Removes what lies under `key`, if anything.
+    pub(super) async fn delete_one(&self, key: &str) -> Result<(), StoreError> {
+        let call = self.client(DELETE_ONE).await?.delete_object();
+        let call = call.bucket(&self.bucket.name).key(key);
+        match call.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let failure = Failure::new(DELETE_ONE, &error);
+                if failure.is_absent() { Ok(()) } else { Err(failure.into()) }
+            }
+        }
+    }
+
+    async fn delete_batch(&self, keys: &[String]) -> Result<(), StoreError> {
+        let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let objects = objects.collect::<Result<Vec<_>, _>>();
+        let delete = objects
+            .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build());
+        let delete = delete.map_err(|_| Failure::unreadable(DELETE))?;
+        let client = self.client(DELETE).await?;
+        let answer = client
+            .delete_objects()
+            .bucket(&self.bucket.name)
+            .delete(delete)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(|error| Failure::new(DELETE, &error))?;
+        let failed = answer.errors().iter().map(|error| error.code().unwrap_or_default());
+        match failed.into_iter().find(|code| *code != "NoSuchKey") {
+            Some(code) => Err(Failure::coded(DELETE, code).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An upload's name: its id, which holds no space, and its key.
+fn id_of(upload: &str, key: &str) -> String {
+    format!("{upload} {key}")
+}
+
+fn upload_of(id: &str) -> Result<(String, String), StoreError> {
+    let (upload, key) = id.split_once(' ').ok_or_else(|| broken(UPLOADS, "not an upload"))?;
+    Ok((upload.to_owned(), key.to_owned()))
+}
+
+fn broken(operation: &'static str, what: &str) -> StoreError {
+    StoreError::Broken { operation, what: what.to_owned() }
+}

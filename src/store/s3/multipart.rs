@@ -1,0 +1,198 @@
+//! Writes in parts. Every path that does not end in an object ends the upload, since what an
+//! upload holds is paid for until then; what a crash leaves is found by the listing of uploads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Inner, body,
+    encryption::Seal,
+    failure::Failure,
+    write::{Answer, Condition, Outcome, Write},
+};
+
+const CREATE: &str = "CreateMultipartUpload";
+const PART: &str = "UploadPart";
+const COMPLETE: &str = "CompleteMultipartUpload";
+const ABORT: &str = "AbortMultipartUpload";
+/// Parts of one upload on their way at once.
+const AT_ONCE: usize = 4;
+/// S3 takes 10,000 parts; this leaves room.
+const MOST_PARTS: u64 = 9000;
+
+/// A part that arrived.
+struct Sent {
+    part: CompletedPart,
+    /// The encryption that the answer named.
+    named: Option<String>,
+}
+
+impl Inner {
+    /// The length of the parts of `size` bytes.
+    pub(super) fn part_length(&self, size: u64) -> u64 {
+        self.tuning.part.max(size.div_ceil(MOST_PARTS)).max(1)
+    }
+
+    pub(super) async fn put_in_parts(
+        &self,
+        write: &Write,
+        length: u64,
+        condition: &Condition,
+        seal: &Seal,
+    ) -> Result<Outcome, Failure> {
+        let (upload, named) = self.create(write, seal).await?;
+        let result = match self.parts(write, length, &upload).await {
+            Ok(sent) => {
+                // S3 names the encryption when an upload is begun and when it is completed;
+                // SeaweedFS 4.48 names it for each part instead.
+                let parts_named = sent.iter().map(|part| part.named.clone()).reduce(Option::and);
+                let parts = sent.into_iter().map(|part| part.part).collect();
+                let answer = self.complete(write, &upload, parts, condition).await;
+                answer.map(|answer| Answer {
+                    encryption: answer.encryption.or(named).or(parts_named.flatten()),
+                    etag: answer.etag,
+                })
+            }
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Ok(answer) => Ok(Outcome::Done(answer)),
+            Err(failure) => {
+                if let Err(failure) = self.abort_upload(&write.key, &upload).await {
+                    let code = failure.code();
+                    tracing::warn!(key = write.key, code, "an upload could not be ended");
+                }
+                if failure.is_lost_upload() { Ok(Outcome::Lost) } else { Err(failure) }
+            }
+        }
+    }
+
+    async fn create(
+        &self,
+        write: &Write,
+        seal: &Seal,
+    ) -> Result<(String, Option<String>), Failure> {
+        let client = self.client(CREATE).await?;
+        let answer = client
+            .create_multipart_upload()
+            .bucket(&self.bucket.name)
+            .key(&write.key)
+            .set_expected_bucket_owner(self.owner())
+            .set_server_side_encryption(seal.algorithm())
+            .set_ssekms_key_id(seal.key())
+            .set_bucket_key_enabled(seal.bucket_key())
+            .set_metadata(Some(write.metadata.clone()))
+            .set_checksum_algorithm(self.sums_parts().then_some(ChecksumAlgorithm::Crc32))
+            .send()
+            .await
+            .map_err(|error| Failure::new(CREATE, &error))?;
+        let named = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let upload = answer.upload_id.ok_or_else(|| Failure::unreadable(CREATE))?;
+        Ok((upload, named))
+    }
+
+    /// Sends all parts, a few at a time. After a failure no further part is begun, but those on
+    /// their way are waited for: a part that arrives after the upload was ended may stay behind.
+    async fn parts(&self, write: &Write, length: u64, upload: &str) -> Result<Vec<Sent>, Failure> {
+        let size = write.payload.len();
+        let failed = AtomicBool::new(false);
+        let count = size.div_ceil(length).max(1);
+        let sent: Vec<_> = stream::iter(0..count)
+            .map(|n| {
+                let failed = &failed;
+                async move {
+                    if failed.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    let start = n.saturating_mul(length);
+                    let range = start..start.saturating_add(length).min(size);
+                    let sent = self.part(write, upload, n + 1, range).await;
+                    failed.fetch_or(sent.is_err(), Ordering::Relaxed);
+                    Some(sent)
+                }
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        // A part is left out only after another failed, whose failure is then what is returned.
+        sent.into_iter().flatten().collect()
+    }
+
+    async fn part(
+        &self,
+        write: &Write,
+        upload: &str,
+        number: u64,
+        range: std::ops::Range<u64>,
+    ) -> Result<Sent, Failure> {
+        let client = self.client(PART).await?;
+        let length = range.end - range.start;
+        let number = i32::try_from(number).map_err(|_| Failure::unreadable(PART))?;
+        let answer = client
+            .upload_part()
+            .bucket(&self.bucket.name)
+            .key(&write.key)
+            .upload_id(upload)
+            .part_number(number)
+            .set_expected_bucket_owner(self.owner())
+            .set_checksum_algorithm(self.sums_parts().then_some(ChecksumAlgorithm::Crc32))
+            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+            .body(body::section(&write.payload, range, &self.engine))
+            .customize()
+            .config_override(self.sending(length))
+            .send()
+            .await
+            .map_err(|error| Failure::new(PART, &error))?;
+        let named = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(answer.e_tag)
+            .set_checksum_crc32(answer.checksum_crc32)
+            .build();
+        Ok(Sent { part, named })
+    }
+
+    async fn complete(
+        &self,
+        write: &Write,
+        upload: &str,
+        parts: Vec<CompletedPart>,
+        condition: &Condition,
+    ) -> Result<Answer, Failure> {
+        let client = self.client(COMPLETE).await?;
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let answer = client
+            .complete_multipart_upload()
+            .bucket(&self.bucket.name)
+            .key(&write.key)
+            .upload_id(upload)
+            .multipart_upload(parts)
+            .set_expected_bucket_owner(self.owner())
+            .set_if_none_match(condition.if_none_match())
+            .set_if_match(condition.if_match())
+            .customize()
+            .config_override(self.completing())
+            .send()
+            .await
+            .map_err(|error| Failure::new(COMPLETE, &error))?;
+        Ok(Answer {
+            encryption: answer.server_side_encryption().map(|kind| kind.as_str().to_owned()),
+            etag: answer.e_tag.unwrap_or_default(),
+        })
+    }
+
+    /// Ends an upload; gone already is no error.
+    pub(super) async fn abort_upload(&self, key: &str, upload: &str) -> Result<(), Failure> {
+        let client = self.client(ABORT).await?;
+        let call = client.abort_multipart_upload().bucket(&self.bucket.name).key(key);
+        match call.upload_id(upload).set_expected_bucket_owner(self.owner()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let failure = Failure::new(ABORT, &error);
+                if failure.is_absent() { Ok(()) } else { Err(failure) }
+            }
+        }
+    }
+}

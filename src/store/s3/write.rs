@@ -1,0 +1,248 @@
+//! Writes, each under a condition and with the encryption that is wanted.
+
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+
+use aws_lc_rs::rand;
+use aws_smithy_types::base64;
+
+use super::{
+    Inner, body,
+    encryption::{Seal, Verdict},
+    failure::Failure,
+    keys, read,
+};
+use crate::{
+    oci::Algorithm,
+    store::{Key, Meta, Payload, Put, StoreError},
+};
+
+const PUT: &str = "PutObject";
+/// Writes of one key until a race with others is given up.
+pub(super) const TRIES: u32 = 6;
+
+/// On what condition something is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    Always,
+    /// There is nothing under the key (`If-None-Match: *`).
+    Absent,
+    /// What is under the key is this writing (`If-Match`).
+    Is(String),
+}
+
+impl Condition {
+    pub(super) fn if_none_match(&self) -> Option<String> {
+        (*self == Self::Absent).then(|| "*".into())
+    }
+
+    pub(super) fn if_match(&self) -> Option<String> {
+        match self {
+            Self::Is(etag) => Some(etag.clone()),
+            Self::Always | Self::Absent => None,
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) key: String,
+    pub(super) payload: Payload,
+    /// The payload's SHA-256 in base64, by which S3 refuses any other bytes.
+    pub(super) sha256: Option<String>,
+    pub(super) metadata: HashMap<String, String>,
+    /// The length of a part, for what is written in parts.
+    pub(super) parts: Option<u64>,
+}
+
+/// The store's answer to a write that succeeded.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) etag: String,
+    pub(super) encryption: Option<String>,
+}
+
+/// How one try at a write ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Done(Answer),
+    /// The condition did not hold.
+    Unmet,
+    /// Others are writing.
+    Raced,
+    /// The store knows no conditional writes, which is remembered.
+    Unconditional,
+    /// The upload is gone: ended by somebody, or completed by an attempt whose answer was lost.
+    Lost,
+}
+
+impl Inner {
+    /// Keeps content: writes it once, and leaves what is there if it has the right size.
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        payload: &Payload,
+        meta: &Meta,
+    ) -> Result<Put, StoreError> {
+        let write = self.content(key, payload, meta);
+        let mut condition = Condition::Absent;
+        for attempt in 0..TRIES {
+            if condition == Condition::Absent && !self.is_conditional() {
+                condition = Condition::Always;
+                if let Some(seen) = self.look(&write.key).await?
+                    && seen.info.size == payload.len()
+                {
+                    return Ok(Put::AlreadyThere);
+                }
+            }
+            match self.sealed(&write, condition.clone()).await? {
+                Outcome::Done(_) => return Ok(Put::Stored),
+                Outcome::Unmet | Outcome::Lost => match self.look(&write.key).await? {
+                    Some(seen) if seen.info.size == payload.len() => return Ok(Put::AlreadyThere),
+                    Some(seen) => condition = Condition::Is(seen.etag),
+                    None => condition = Condition::Absent,
+                },
+                Outcome::Raced => self.pause(attempt).await,
+                Outcome::Unconditional => condition = Condition::Absent,
+            }
+        }
+        Err(StoreError::Unavailable { operation: PUT, code: "ConditionalRequestConflict".into() })
+    }
+
+    fn content(&self, key: &Key, payload: &Payload, meta: &Meta) -> Write {
+        let mut metadata = HashMap::new();
+        if meta.verified {
+            metadata.insert(read::VERIFIED.to_owned(), read::YES.to_owned());
+        }
+        if let Some(media_type) = &meta.media_type {
+            metadata.insert(read::MEDIA_TYPE.to_owned(), media_type.to_string());
+        }
+        let sha256 = match key.digest.algorithm() {
+            Algorithm::Sha256 => Some(base64::encode(key.digest.bytes())),
+            Algorithm::Sha512 => None,
+        };
+        let parts = (payload.len() > self.tuning.single).then(|| self.part_length(payload.len()));
+        Write { key: keys::content(key), payload: payload.clone(), sha256, metadata, parts }
+    }
+
+    /// Writes with the encryption that is wanted, and takes back what was written without it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotEncrypted`] if the store does not encrypt.
+    pub(super) async fn sealed(
+        &self,
+        write: &Write,
+        mut condition: Condition,
+    ) -> Result<Outcome, StoreError> {
+        loop {
+            let seal = self.encryption.seal()?;
+            let answer = match self.once(write, &condition, &seal).await? {
+                Outcome::Done(answer) => answer,
+                other => return Ok(other),
+            };
+            match self.encryption.judge(&seal, answer.encryption.as_deref()) {
+                Verdict::Sealed => return Ok(Outcome::Done(answer)),
+                Verdict::Again if self.is_conditional() => condition = Condition::Is(answer.etag),
+                Verdict::Again => condition = Condition::Always,
+                Verdict::Refused => {
+                    tracing::error!(
+                        bucket = self.bucket.name,
+                        "the bucket does not encrypt, so it is not written to"
+                    );
+                    self.delete(std::slice::from_ref(&write.key)).await?;
+                    return Err(StoreError::NotEncrypted);
+                }
+            }
+        }
+    }
+
+    /// One try.
+    async fn once(
+        &self,
+        write: &Write,
+        condition: &Condition,
+        seal: &Seal,
+    ) -> Result<Outcome, StoreError> {
+        let result = match write.parts {
+            Some(length) => self.put_in_parts(write, length, condition, seal).await,
+            None => self.put_whole(write, condition, seal).await.map(Outcome::Done),
+        };
+        let failure = match result {
+            Ok(outcome) => return Ok(outcome),
+            Err(failure) => failure,
+        };
+        let conditional = *condition != Condition::Always;
+        if conditional && failure.is_unknown_feature() {
+            self.conditional.store(false, Ordering::Relaxed);
+            return Ok(Outcome::Unconditional);
+        }
+        // An `If-Match` on what is not there is 404 at AWS and 412 elsewhere.
+        let gone = failure.is_absent() && matches!(condition, Condition::Is(_));
+        if failure.is_race() {
+            Ok(Outcome::Raced)
+        } else if failure.is_condition() || gone {
+            Ok(Outcome::Unmet)
+        } else {
+            Err(failure.into())
+        }
+    }
+
+    async fn put_whole(
+        &self,
+        write: &Write,
+        condition: &Condition,
+        seal: &Seal,
+    ) -> Result<Answer, Failure> {
+        let client = self.client(PUT).await?;
+        let length = write.payload.len();
+        let answer = client
+            .put_object()
+            .bucket(&self.bucket.name)
+            .key(&write.key)
+            .set_expected_bucket_owner(self.owner())
+            .set_if_none_match(condition.if_none_match())
+            .set_if_match(condition.if_match())
+            .set_server_side_encryption(seal.algorithm())
+            .set_ssekms_key_id(seal.key())
+            .set_bucket_key_enabled(seal.bucket_key())
+            .set_metadata(Some(write.metadata.clone()))
+            .set_checksum_sha256(write.sha256.clone())
+            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+            .body(body::section(&write.payload, 0..length, &self.engine))
+            .customize()
+            .config_override(self.sending(length))
+            .send()
+            .await
+            .map_err(|error| Failure::new(PUT, &error))?;
+        Ok(Answer {
+            encryption: answer.server_side_encryption().map(|kind| kind.as_str().to_owned()),
+            etag: answer.e_tag.unwrap_or_default(),
+        })
+    }
+
+    /// Whether conditional writes are worth sending.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.conditional.load(Ordering::Relaxed)
+    }
+
+    /// Waits before a race is tried again: longer each time, and not in step with the others.
+    pub(super) async fn pause(&self, attempt: u32) {
+        let mut random = [0];
+        // Without randomness the wait is merely in step.
+        let _ = rand::fill(&mut random);
+        let most = self.tuning.backoff.saturating_mul(1 << attempt.min(6));
+        let [random] = random;
+        tokio::time::sleep(most.mul_f64(0.5 + f64::from(random) / 512.0)).await;
+    }
+}
+
+/// Something that no other write has, in hexadecimal.
+pub(super) fn nonce() -> String {
+    let mut random = [0; 16];
+    if rand::fill(&mut random).is_err() {
+        // The time is enough to tell two writes of one process apart.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        random = now.unwrap_or(Duration::ZERO).as_nanos().to_be_bytes();
+    }
+    format!("{:032x}", u128::from_be_bytes(random))
+}

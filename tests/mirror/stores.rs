@@ -1,0 +1,164 @@
+//! Promise 5: a pull outlives the store.
+
+use std::time::Duration;
+
+use registry_mirror::mirror::Verdict;
+
+use super::{APP, Bench, TYPE, body, count, noise};
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_writes_costs_no_pull_and_is_filled_later() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    let manifest = bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    *bench.far.refuse_writes.lock().unwrap() = true;
+    assert_eq!(bench.bytes(digest).await, bytes);
+    bench.tag("1").await.unwrap();
+    bench.mirror.idle().await;
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert!(bench.mirror.health().store.is_some(), "nobody is told");
+    assert!(bench.metrics().contains("pending_uploads 2"), "{}", bench.metrics());
+    *bench.far.refuse_writes.lock().unwrap() = false;
+    for _ in 0..1000 {
+        if bench.far.holds(&digest) && bench.far.holds(&manifest) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(bench.far.holds(&digest) && bench.far.holds(&manifest), "the bucket was not filled");
+    assert_eq!(count(&bench.script.asked.blobs), 1, "the upstream was asked again");
+    assert_eq!(count(&bench.script.asked.manifests), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_kept_readers_share_the_flight() {
+    let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    *bench.far.refuse_writes.lock().unwrap() = true;
+    let first = bench.blob(digest).await.unwrap();
+    // The transfer is long over when the second comes.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let second = bench.blob(digest).await.unwrap();
+    assert_eq!(second.verdict, Verdict::Joined);
+    assert_eq!(body(first).await.unwrap(), bytes);
+    assert_eq!(body(second).await.unwrap(), bytes);
+    assert_eq!(count(&bench.script.asked.blobs), 1);
+    bench.mirror.idle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_reads_is_passed_over() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    *bench.far.refuse_reads.lock().unwrap() = true;
+    assert_eq!(bench.bytes(digest).await, bytes);
+    bench.tag("1").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_passed_over_within_seconds() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    *bench.far.hang.lock().unwrap() = true;
+    let deadline = Duration::from_secs(10);
+    let pull = async {
+        bench.tag("1").await.unwrap();
+        bench.bytes(digest).await
+    };
+    let got = tokio::time::timeout(deadline, pull).await.expect("the pull waits for the store");
+    assert_eq!(got, bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_breaks_off_is_made_good_by_the_upstream() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    std::fs::remove_dir_all(bench.directory.path().join("near")).unwrap();
+    *bench.far.cut_at.lock().unwrap() = Some(200_000);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(*bench.script.offsets.lock().unwrap(), [0, 200_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_content_of_the_store_is_never_completed_and_is_replaced() {
+    let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    for (content, _) in bench.far.content.lock().unwrap().values_mut() {
+        let mut damaged = content.to_vec();
+        damaged[499_999] ^= 1;
+        *content = damaged.into();
+    }
+    let (got, end) = super::read(bench.blob(digest).await.unwrap()).await;
+    assert!(end.is_err() && got.len() < bytes.len(), "a damaged blob was completed");
+    bench.mirror.idle().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.bytes(digest).await, bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_clients_make_one_get_of_the_bucket() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    let near = bench.near.clone().unwrap();
+    let keys = [registry_mirror::store::Key { area: registry_mirror::store::Area::Public, digest }];
+    registry_mirror::store::Store::remove(&*near, &keys).await.unwrap();
+    let before = count(&bench.far.gets);
+    let readers = (0..64).map(|_| bench.bytes(digest));
+    for got in futures_util::future::join_all(readers).await {
+        assert_eq!(got, bytes);
+    }
+    assert_eq!(count(&bench.far.gets) - before, 1);
+    assert_eq!(count(&bench.script.asked.blobs), 1);
+    bench.mirror.idle().await;
+    bench.bytes(digest).await;
+    assert_eq!(count(&bench.far.gets) - before, 1, "no copy was kept of what the bucket gave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_the_disk_comes_from_the_bucket_in_ranges() {
+    let bench = Bench::with(|settings| settings.local_cache_size = super::Size(1000));
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    let range = Some(registry_mirror::mirror::ByteRange::Between(5, 104));
+    let part = bench.range(digest, range).await.unwrap();
+    assert_eq!(part.verdict, Verdict::Bucket);
+    assert_eq!(body(part).await.unwrap(), bytes[5..105]);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(count(&bench.script.asked.blobs), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_node_finds_tags_manifests_and_blobs_in_the_bucket() {
+    let bench = Bench::new();
+    let text = r#"{"layers":[]}"#;
+    bench.script.manifest(APP, "1", TYPE, text);
+    let digest = bench.script.blob(APP, noise(100_000));
+    bench.tag("1").await.unwrap();
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    let other = Bench { mirror: bench.restarted(), ..bench };
+    let manifest = other.tag("1").await.unwrap();
+    assert_eq!(manifest.bytes.unwrap(), text);
+    assert_eq!(manifest.media_type.as_str(), TYPE);
+    other.bytes(digest).await;
+    let asked = &other.script.asked;
+    let counts = [&asked.visibility, &asked.heads, &asked.manifests, &asked.blobs].map(count);
+    assert_eq!(counts, [1, 1, 1, 1], "the second node asked the upstream");
+}
