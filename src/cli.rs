@@ -22,6 +22,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// What this process was called with. Wrong use, `--help` and `--version` end it here, with the
+    /// status that clap gives them.
+    pub fn of_process() -> Self {
+        Self::parse()
+    }
+}
+
 /// Options of every command. They may stand before and after it and add up in that order; clap by
 /// itself would keep only the later ones.
 #[derive(Clone, Debug, Default, Args)]

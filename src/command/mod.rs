@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 
 mod load;
@@ -22,7 +20,7 @@ const NO_START: u8 = 3;
 
 /// Runs the program. Wrong use ends it here, with the status that clap gives it, 2.
 pub fn main() -> ExitCode {
-    let Cli { options, command } = Cli::parse();
+    let Cli { options, command } = Cli::of_process();
     let loaded = load::settings(&options.and(command.options()));
     match command {
         Command::Serve(_) => {
