@@ -148,6 +148,11 @@ impl Report {
         self.found.extend(diagnostics);
     }
 
+    /// Adds everything of another report.
+    pub fn append(&mut self, mut other: Self) {
+        self.found.append(&mut other.found);
+    }
+
     /// Whether anything in it refuses the configuration.
     pub fn has_errors(&self) -> bool {
         self.found.iter().any(|d| d.severity == Severity::Error)

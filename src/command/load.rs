@@ -53,7 +53,7 @@ pub(super) fn settings(options: &Options) -> Loaded {
     };
     let environment: Vec<_> = env::vars_os().collect();
     let directory = working_directory();
-    let (settings, summary) = match inventory::load(&request, &mut report) {
+    let (settings, summary) = match inventory::load_partial(&request, &mut report) {
         Some(inventory) => {
             let given = Given {
                 inventory: &inventory,

@@ -16,12 +16,13 @@ const MASK: &str = "********";
 /// A quoted line longer than this is left out: it could only be a value.
 const LONGEST: usize = 1000;
 
-/// The place of a value in a file that parses.
-pub(super) fn place(origin: &Origin, shown: bool) -> Place {
+/// The place of a value in a file that parses, with the caret under `part` of it: column and
+/// width as in an origin.
+pub(super) fn place(origin: &Origin, shown: bool, part: (u32, u32)) -> Place {
     let line = origin.source().line(origin.line());
     let own = line.and_then(|text| span(text, origin.column(), origin.width()));
     let kept = line.map(structure).unwrap_or_default();
-    quote(origin, line, kept, own.filter(|_| shown))
+    quote(origin, part, line, kept, own.filter(|_| shown))
 }
 
 /// A place in a file that does not parse. There it is unknown what is a value, so that a line
@@ -31,10 +32,10 @@ pub(super) fn broken(source: &Arc<Source>, line: u32, column: u32, width: u32) -
     let text = source.line(line);
     let kept = match text {
         Some(text) if !inside_value(source.text(), line) => structure(text),
-        Some(text) => vec![0..text.len() - text.trim_start().len()],
+        Some(text) => only(0..text.len() - text.trim_start().len()),
         None => Vec::new(),
     };
-    quote(&origin, text, kept, None)
+    quote(&origin, (column, width), text, kept, None)
 }
 
 /// Byte range of `width` characters from `column` (from 1), cut at the end of the line.
@@ -50,6 +51,7 @@ fn span(line: &str, column: u32, width: u32) -> Option<Range<usize>> {
 /// Builds the line from what is kept of it, with a mask for each stretch that is not.
 fn quote(
     origin: &Origin,
+    (column, width): (u32, u32),
     line: Option<&str>,
     mut kept: Vec<Range<usize>>,
     own: Option<Range<usize>>,
@@ -57,7 +59,7 @@ fn quote(
     let mut place = Place {
         file: origin.source().name().clone(),
         line: origin.line(),
-        column: origin.column(),
+        column,
         text: None,
         caret: 0,
         width: 1,
@@ -65,7 +67,7 @@ fn quote(
     let Some(line) = line.filter(|line| line.chars().count() <= LONGEST) else { return place };
     kept.extend(own);
     kept.sort_by_key(|range| range.start);
-    let target = span(line, origin.column(), origin.width()).unwrap_or(line.len()..line.len());
+    let target = span(line, column, width).unwrap_or(line.len()..line.len());
     let mut text = String::new();
     let mut caret = None;
     let mut end = 0;
@@ -137,19 +139,23 @@ fn structure(line: &str) -> Vec<Range<usize>> {
     }
     let rest = line.get(at..).unwrap_or("");
     if is_punctuation(rest) {
-        return vec![0..line.len()];
+        return only(0..line.len());
     }
-    let Some(value) = after_key(rest) else { return vec![0..at] };
+    let Some(value) = after_key(rest) else { return only(0..at) };
     let start = at + value;
     let rest = line.get(start..).unwrap_or("");
     if is_punctuation(rest) || matches!(rest.trim(), "!vault |" | "!vault |-") {
-        return vec![0..line.len()];
+        return only(0..line.len());
     }
-    let mut kept = vec![0..start];
+    let mut kept = only(0..start);
     if let Some(end) = quoted(rest).filter(|end| is_punctuation(rest.get(*end..).unwrap_or(""))) {
         kept.push(start + end..line.len());
     }
     kept
+}
+
+fn only(range: Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(range).collect()
 }
 
 fn is_punctuation(text: &str) -> bool {

@@ -3,14 +3,24 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Diagnostic, Report};
 
+mod document;
+mod extra;
+mod files;
+mod groups;
+mod load;
 mod mask;
 mod node;
 mod origin;
+mod range;
 mod template;
+#[cfg(test)]
+mod tests;
+mod which;
 mod yaml;
 
+pub use load::{load, load_partial};
 pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};
 pub use template::{Cause, Failure, Scope};
@@ -94,14 +104,33 @@ pub struct Inventory {
     pub unlisted: bool,
 }
 
-/// Reads the inventory for one host. Problems go to the report, all of them; the answer is none
-/// if what was read cannot be relied on.
-pub fn load(_request: &Request, _report: &mut Report) -> Option<Inventory> {
-    None
-}
-
 /// The entries of a file of variables: a mapping with names as keys, or nothing at all.
 /// Anything else goes to the report.
-pub fn variables(_node: Node, _report: &mut Report) -> Vec<Entry> {
-    Vec::new()
+pub fn variables(node: Node, report: &mut Report) -> Vec<Entry> {
+    let entries = match node.value {
+        Value::Map(entries) => entries,
+        Value::Null => return Vec::new(),
+        _ => {
+            report.push(
+                Diagnostic::error("variables-shape", "variables must be a mapping")
+                    .at(node.origin.place(false))
+                    .label(format!("a {}", node.kind()))
+                    .hint("write `name: value`, one on a line"),
+            );
+            return Vec::new();
+        }
+    };
+    let mut variables = Vec::with_capacity(entries.len());
+    for (key, node) in entries {
+        match key.as_str() {
+            Some(name) => variables.push(Entry { name: name.into(), node: node.into() }),
+            None => report.push(
+                Diagnostic::error("variables-shape", "a variable's name must be text")
+                    .at(key.origin.place(false))
+                    .label(format!("a {}", key.kind()))
+                    .hint("quote it"),
+            ),
+        }
+    }
+    variables
 }

@@ -74,6 +74,31 @@ impl Node {
         }
     }
 
+    /// Moves what was copied from elsewhere to where it is used. A message about it must not show
+    /// the line it came from, which may be a secret's.
+    pub(super) fn adopt(&mut self, origin: &Origin, template: bool) {
+        self.origin = origin.clone();
+        self.rendered = true;
+        self.template &= template;
+        match &mut self.value {
+            Value::List(items) => {
+                items.iter_mut().for_each(|item| item.adopt(origin, template));
+            }
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    key.adopt(origin, template);
+                    value.adopt(origin, template);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything but the value.
+    pub(super) fn clone_outside(&self) -> Self {
+        Self { value: Value::Null, origin: self.origin.clone(), ..*self }
+    }
+
     /// What kind of value it is, for messages: `string`, `list`, …
     pub fn kind(&self) -> &'static str {
         match self.value {

@@ -53,6 +53,11 @@ impl Source {
         Self::new(SourceKind::Extra, PathBuf::from("-e"), text.into())
     }
 
+    /// The place of a file as a whole, read or not.
+    pub fn whole_place(path: &Path) -> Place {
+        Place { file: path.into(), line: 0, column: 0, text: None, caret: 0, width: 1 }
+    }
+
     fn new(kind: SourceKind, name: PathBuf, text: Arc<str>) -> Arc<Self> {
         Arc::new(Self { kind, name: name.into(), text, lines: OnceLock::new() })
     }
@@ -149,7 +154,26 @@ impl Origin {
     /// The place for a diagnostic. Everything on the line that is a value is masked, except,
     /// with `shown`, the value that was written here.
     pub fn place(&self, shown: bool) -> Place {
-        mask::place(self, shown)
+        mask::place(self, shown, (self.column, self.width))
+    }
+
+    /// The same with the caret under a part of the scalar that was written here: `part` begins
+    /// `before` characters into it. If it stands elsewhere, on a later line or behind an escape,
+    /// the caret is under the whole.
+    pub(super) fn place_within(&self, shown: bool, before: usize, part: &str) -> Place {
+        let line = self.source.line(self.line).unwrap_or("");
+        let scalar = usize::try_from(self.column).unwrap_or(0).saturating_sub(1);
+        let width = part.chars().count();
+        // A quote in front shifts the text by one.
+        let found = [scalar + before, scalar + 1 + before].into_iter().find(|skip| {
+            let inside = line.char_indices().nth(*skip).and_then(|(at, _)| line.get(at..));
+            width > 0 && inside.is_some_and(|rest| rest.starts_with(part))
+        });
+        let part = match found.map(|skip| (u32::try_from(skip + 1), u32::try_from(width))) {
+            Some((Ok(column), Ok(width))) => (column, width),
+            _ => (self.column, self.width),
+        };
+        mask::place(self, shown, part)
     }
 
     /// Says where the value ends: the column after its last character, both from 1. Of a value

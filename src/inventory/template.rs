@@ -1,39 +1,28 @@
 //! Templates: `{{ … }}` and `<< … >>` in the values of variables, rendered when they are needed.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use crate::diagnostic::Diagnostic;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{Node, Shown};
 
-/// Variables that refer to each other. Each is rendered when it is first asked for, once.
-#[derive(Debug)]
+mod convert;
+mod engine;
+mod evaluate;
+mod failure;
+mod filters;
+mod objects;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use failure::{Cause, Failure};
+
+use engine::{Engine, Item};
+
+/// Variables that refer to each other. Each is rendered when it is first needed, once, and each
+/// element of a list or mapping by itself, as ansible-core 2.19 does.
 pub struct Scope {
-    variables: BTreeMap<Arc<str>, Arc<Node>>,
-}
-
-/// Why a variable cannot be rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What happened.
-    pub cause: Cause,
-    /// Who needs it: the variable that was asked for first, the one whose template failed last.
-    pub chain: Vec<Arc<str>>,
-    /// The same for people; its place is in the template that failed.
-    pub diagnostic: Diagnostic,
-}
-
-/// What happened to a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// It needs this variable, which nothing sets.
-    Missing(Arc<str>),
-    /// It needs itself; the variables of the circle in order.
-    Cycle(Vec<Arc<str>>),
-    /// It needs a vault value, which cannot be opened.
-    Sealed,
-    /// Anything else.
-    Broken,
+    engine: Arc<Engine>,
 }
 
 impl Scope {
@@ -41,11 +30,11 @@ impl Scope {
     /// `inventory_hostname` and `group_names`.
     pub fn new(
         variables: BTreeMap<Arc<str>, Arc<Node>>,
-        _host: &str,
-        _groups: &[String],
-        _shown: Shown,
+        host: &str,
+        groups: &[String],
+        shown: Shown,
     ) -> Self {
-        Self { variables }
+        Self { engine: Engine::new(variables, host, groups, shown) }
     }
 
     /// The variable with every template in it filled in: the same shape and origins, no
@@ -54,13 +43,15 @@ impl Scope {
     /// # Errors
     /// Everything that stands in the way, not only the first.
     pub fn render(&self, name: &str) -> Result<Arc<Node>, Vec<Failure>> {
-        match self.variables.get(name) {
-            Some(node) => Ok(node.clone()),
-            None => Err(vec![Failure {
-                cause: Cause::Missing(name.into()),
-                chain: Vec::new(),
-                diagnostic: Diagnostic::error("undefined-variable", format!("`{name}` is not set")),
-            }]),
-        }
+        let Some(node) = self.engine.variables.get(name) else {
+            return Err(vec![Failure::absent(name)]);
+        };
+        self.engine.tree(&Item::variable(name), node).map(Arc::new)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("variables", &self.engine.variables.len()).finish()
     }
 }

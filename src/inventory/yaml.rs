@@ -51,11 +51,11 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
     if let Err(stopped) = &composed
         && stopped.check == "yaml-too-deep"
     {
-        report.push(stopped.clone());
+        report.push(stopped.as_ref().clone());
         return None;
     }
     if let Err(refused) = verdict::verdict(source) {
-        report.push(refused);
+        report.push(*refused);
         return None;
     }
     match composed {
@@ -65,7 +65,7 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
             (!refused).then_some(node)
         }
         Err(stopped) => {
-            report.push(stopped);
+            report.push(*stopped);
             None
         }
     }

@@ -25,6 +25,9 @@ use super::{
     table::{self, Variable},
 };
 
+/// A rule as it should be written.
+const RULE: &str = "`{match: \"acme/*:latest\", ttl: 5m}`";
+
 /// The rendered nodes of settings under their full names.
 pub(super) type Nodes = BTreeMap<String, Arc<Node>>;
 
@@ -82,16 +85,15 @@ fn explain(variable: &Variable, node: &Node, error: &ValidationError<'_>) -> Dia
         ValidationErrorKind::Required { property } => {
             let property = property.as_str().unwrap_or_default();
             diagnostic.message = format!("a rule of `{name}` has no `{property}`");
-            diagnostic = diagnostic.hint(format!("write {}", item_of(kind)));
+            diagnostic = diagnostic.hint(format!("write {RULE}"));
         }
         ValidationErrorKind::AdditionalProperties { .. } => {
             diagnostic.message = format!("a rule of `{name}` has a key besides `match` and `ttl`");
-            diagnostic = diagnostic.hint(format!("write {}", item_of(kind)));
+            diagnostic = diagnostic.hint(format!("write {RULE}"));
         }
         _ => {
-            if error.instance_path().segments().count() > 1 {
-                diagnostic.message = format!("an item of `{name}` is wrong");
-                diagnostic = diagnostic.hint(format!("`{name}` is {}", kind.expected()));
+            if let Some(inner) = inner(kind, error.instance_path()) {
+                diagnostic.message = format!("{inner} (`{name}`)");
             }
             if let Some(cause) = cause(kind, at) {
                 diagnostic = diagnostic.label(cause);
@@ -105,6 +107,23 @@ fn explain(variable: &Variable, node: &Node, error: &ValidationError<'_>) -> Dia
         diagnostic = diagnostic.hint(format!("its default does not fit here: set `{name}` itself"));
     }
     diagnostic.at(place).variable(name)
+}
+
+/// The same for a value inside of a list.
+fn inner(kind: Kind, path: &Location) -> Option<String> {
+    let last = path.segments().skip(1).last()?;
+    Some(match (kind, last) {
+        (Kind::TagRules, LocationSegment::Property(key)) if key == "ttl" => {
+            format!("the `ttl` of a rule must be {}", Kind::Period.expected())
+        }
+        (Kind::TagRules, LocationSegment::Property(_)) => {
+            "the `match` of a rule must be `repository:tag`, such as `acme/*:latest`".into()
+        }
+        (Kind::TagRules, _) => format!("a rule must be a mapping, such as {RULE}"),
+        (Kind::Hosts, _) => "a host must be a name without scheme and port".into(),
+        (Kind::Peers, _) => "a peer must be `host:port`".into(),
+        _ => "an item has the wrong type".into(),
+    })
 }
 
 /// What was written at `path`, as deep as the node has the shape of the value that was checked.
@@ -122,25 +141,29 @@ fn locate<'a>(node: &'a Node, path: &Location) -> &'a Node {
     node
 }
 
-/// What YAML made of it, where that is not what a reader sees.
+/// What YAML or a template made of it, where that is not what a reader sees.
 fn cause(kind: Kind, node: &Node) -> Option<String> {
     match node.value {
         Value::String(_) => None,
+        Value::Int(_) if matches!(kind, Kind::Port | Kind::Count) => None,
         Value::Null => Some("this is empty".into()),
-        Value::List(_) | Value::Map(_) if kind.is_list() => {
-            Some(format!("this is a {}", node.kind()))
+        _ => {
+            let article = if matches!(node.value, Value::Int(_)) { "an" } else { "a" };
+            let kind = node.kind();
+            Some(if node.rendered {
+                format!("the template comes out as {article} {kind}")
+            } else {
+                format!("YAML reads this as {article} {kind}")
+            })
         }
-        Value::Int(_) => match kind {
-            Kind::Port | Kind::Count => None,
-            _ => Some("YAML reads this as an integer".into()),
-        },
-        _ => Some(format!("YAML reads this as a {}", node.kind())),
     }
 }
 
 fn hint(variable: &Variable, node: &Node) -> Option<String> {
     match (variable.kind, &node.value) {
-        (Kind::Quoted | Kind::Account, value) if !matches!(value, Value::String(_)) => {
+        (Kind::Quoted | Kind::Account, value)
+            if !node.rendered && !matches!(value, Value::String(_)) =>
+        {
             Some("quote it".into())
         }
         (Kind::Choice(words), Value::String(written)) => {
@@ -164,14 +187,7 @@ fn hint(variable: &Variable, node: &Node) -> Option<String> {
     }
 }
 
-fn item_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::TagRules => "`{match: \"acme/*:latest\", ttl: 5m}`",
-        _ => "it as the documentation has it",
-    }
-}
-
-/// An object of settings without the names in `wrong`, under the names that serde knows.
+/// The settings under the names that serde knows.
 pub(super) fn for_serde(values: &Map<String, Json>) -> Json {
     let short = |name: &String| name.strip_prefix(table::PREFIX).unwrap_or(name).to_owned();
     Json::Object(values.iter().map(|(name, value)| (short(name), value.clone())).collect())

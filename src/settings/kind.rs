@@ -114,11 +114,6 @@ impl Kind {
             Self::Hosts | Self::Peers | Self::Texts | Self::TagRules => "list",
         }
     }
-
-    /// Whether the value is a list.
-    pub fn is_list(self) -> bool {
-        matches!(self, Self::Hosts | Self::Peers | Self::Texts | Self::TagRules)
-    }
 }
 
 /// Joins words as `a`, `b` or `c`.

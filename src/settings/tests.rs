@@ -281,13 +281,14 @@ fn wrong_values_are_refused() {
         ("upstream_url: https://example.com/v2/", "leave out `/v2`"),
         ("upstream_proxy: socks5://example.com", "must be the address of a proxy"),
         ("bucket_endpoint: https://user:word@example.com", "leave the account out"),
-        ("upstream_redirect_hosts: [\"https://cdn.example\"]", "an item of"),
-        ("peers: [node-1]", "an item of"),
+        ("upstream_redirect_hosts: [\"https://cdn.example\"]", "a host must be a name"),
+        ("peers: [node-1]", "a peer must be `host:port`"),
         ("domain: a_b.example", "must be a host name"),
-        ("tag_rules: [{match: \"acme/*\", ttl: 5m}]", "an item of"),
+        ("tag_rules: [{match: \"acme/*\", ttl: 5m}]", "the `match` of a rule"),
         ("tag_rules: [{match: \"acme/*:latest\"}]", "has no `ttl`"),
         ("tag_rules: [{match: \"a:b\", ttl: 1m, tls: 1}]", "a key besides"),
         ("tag_rules: acme", "must be a list of `{match"),
+        ("tag_rules: [{match: \"a:b\", ttl: soon}]", "3:49: the `ttl` of a rule must be a period"),
         ("tag_rules: 5", "must be a list of `{match"),
         ("data_path: [a]", "must be a path"),
         ("group: \"\"", "must be text that is not empty"),
@@ -299,6 +300,19 @@ fn wrong_values_are_refused() {
     for (text, wanted) in mistakes {
         refused_with(&format!("{PREFIX}{text}\n"), wanted);
     }
+}
+
+#[test]
+fn the_label_says_what_became_of_a_value() {
+    let label = |text: &str| {
+        let (_, report) = read_text(&format!("{REGION}{text}"));
+        report.sorted().first().and_then(|d| d.label.clone())
+    };
+    let secret = |value: &str| label(&format!("registry_mirror_shared_secret: {value}\n"));
+    assert_eq!(secret("0123").as_deref(), Some("YAML reads this as an integer"));
+    assert_eq!(secret("[a]").as_deref(), Some("YAML reads this as a list"));
+    assert_eq!(secret("\"{{ 5 }}\"").as_deref(), Some("the template comes out as an integer"));
+    assert_eq!(label("registry_mirror_listen_port: 0\n"), None);
 }
 
 #[test]

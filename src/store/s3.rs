@@ -71,6 +71,9 @@ pub struct Tuning {
     pub connect: Duration,
     /// How long the store may take to answer, not counting the time to send a body.
     pub answer: Duration,
+    /// How long it may take to put parts together; S3 "could take several minutes" (API reference,
+    /// CompleteMultipartUpload).
+    pub complete: Duration,
     /// How long a body may stand still.
     pub stall: Duration,
 }
@@ -84,6 +87,7 @@ impl Default for Tuning {
             backoff: Duration::from_millis(200),
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(20),
+            complete: Duration::from_secs(300),
             stall: Duration::from_secs(20),
         }
     }

@@ -1,1 +1,206 @@
-//! bucket
+//! An S3 in memory, for the real SDK: conditional writes that are atomic, uploads in parts,
+//! listings in pages, metadata, encryption as a bucket's default or as asked for. It counts every
+//! call, and can be told to fail at any.
+//!
+//! In process (`S3::with_http_client(…, bucket.client())`) or behind an address on loopback
+//! ([`Bucket::serve`]), for the whole program.
+
+mod objects;
+pub mod wire;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+
+use objects::{Object, Upload};
+
+/// The name of the only bucket.
+pub const NAME: &str = "mirror";
+/// The access key and the secret key that the bucket takes; signatures are checked.
+pub const CREDENTIALS: &str = "test";
+/// Stands in every error's message: nothing of ours may ever print it.
+pub const SECRET: &str = "X-Amz-Signature-of-the-day";
+
+/// What the bucket does about encryption.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sealing {
+    /// Encrypts by its own keys unless asked otherwise, as AWS does.
+    #[default]
+    Aes256,
+    /// Encrypts by this KMS key unless asked otherwise.
+    Kms(String),
+    /// Encrypts only when asked.
+    WhenAsked,
+    /// Does not encrypt and does not say so.
+    Never,
+}
+
+/// How a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is answered by this status and code; nothing is done.
+    Status(u16, &'static str),
+    /// The connection breaks before anything is done.
+    Refused,
+    /// It is done, but the answer is lost.
+    LostAnswer,
+    /// It is never answered.
+    Silent,
+    /// The body of the answer breaks off after so many bytes.
+    Cut(u64),
+    /// The body of the answer ends after so many bytes as if it were whole.
+    Short(u64),
+    /// The body of the answer stands still after so many bytes.
+    Stall(u64),
+    /// Status 200, and an error in the body, as CompleteMultipartUpload may answer.
+    ErrorIn200,
+}
+
+/// The bucket. Clones are the same bucket.
+#[derive(Clone, Debug, Default)]
+pub struct Bucket {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<String, Object>,
+    uploads: BTreeMap<(String, String), Upload>,
+    sealing: Sealing,
+    unconditional: bool,
+    hashing: bool,
+    owner: Option<String>,
+    page: Option<usize>,
+    faults: Vec<Planned>,
+    calls: BTreeMap<&'static str, usize>,
+    /// Makes every ETag and upload id differ; an ETag is no hash by default, as under KMS.
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Planned {
+    operation: &'static str,
+    fault: Fault,
+    times: usize,
+}
+
+impl Bucket {
+    /// An empty bucket that behaves as AWS's do.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same bucket with another default encryption.
+    pub fn sealing(self, sealing: Sealing) -> Self {
+        self.state().sealing = sealing;
+        self
+    }
+
+    /// The same bucket, which answers conditional writes by 501.
+    pub fn unconditional(self) -> Self {
+        self.state().unconditional = true;
+        self
+    }
+
+    /// The same bucket, which answers only calls that name `owner` as its owner.
+    pub fn owned_by(self, owner: &str) -> Self {
+        self.state().owner = Some(owner.to_owned());
+        self
+    }
+
+    /// The same bucket, whose ETags are a hash of the bytes, as they are without KMS.
+    pub fn hashing(self) -> Self {
+        self.state().hashing = true;
+        self
+    }
+
+    /// The same bucket, whose listings have pages of at most `page` entries.
+    pub fn paged(self, page: usize) -> Self {
+        self.state().page = Some(page);
+        self
+    }
+
+    /// Changes what the bucket does about encryption.
+    pub fn set_sealing(&self, sealing: Sealing) {
+        self.state().sealing = sealing;
+    }
+
+    /// The next `times` calls of `operation` (`"*"`: of any) fail.
+    pub fn fail(&self, operation: &'static str, fault: Fault, times: usize) {
+        self.state().faults.push(Planned { operation, fault, times });
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// How many calls of `operation` arrived, those that failed included.
+    pub fn calls(&self, operation: &str) -> usize {
+        self.state().calls.get(operation).copied().unwrap_or_default()
+    }
+
+    /// How many calls arrived, by operation.
+    pub fn all_calls(&self) -> BTreeMap<&'static str, usize> {
+        self.state().calls.clone()
+    }
+
+    /// Forgets what was counted.
+    pub fn reset_calls(&self) {
+        self.state().calls.clear();
+    }
+
+    /// Uploads that were begun and neither completed nor ended.
+    pub fn uploads(&self) -> Vec<String> {
+        self.state().uploads.keys().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The keys of all objects, in byte order.
+    pub fn keys(&self) -> Vec<String> {
+        self.state().objects.keys().cloned().collect()
+    }
+
+    /// An object's bytes.
+    pub fn bytes(&self, key: &str) -> Option<Bytes> {
+        self.state().objects.get(key).map(|object| object.bytes.clone())
+    }
+
+    /// An object's metadata.
+    pub fn metadata(&self, key: &str) -> Option<HashMap<String, String>> {
+        self.state().objects.get(key).map(|object| object.metadata.clone())
+    }
+
+    /// How an object is encrypted, and by which KMS key with or without a bucket key.
+    pub fn sealed(&self, key: &str) -> Option<(String, Option<(String, bool)>)> {
+        self.state().objects.get(key).and_then(|object| object.sealed.clone())
+    }
+
+    /// Puts an object there as another program would, without metadata.
+    pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.state().insert(key.to_owned(), bytes.into(), HashMap::new(), None);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn count(&mut self, operation: &'static str) -> Option<Fault> {
+        *self.calls.entry(operation).or_default() += 1;
+        let due = |plan: &&mut Planned| {
+            plan.times > 0 && (plan.operation == operation || plan.operation == "*")
+        };
+        let plan = self.faults.iter_mut().find(due)?;
+        plan.times -= 1;
+        Some(plan.fault.clone())
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+}

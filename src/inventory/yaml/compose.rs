@@ -22,7 +22,7 @@ const MOST_COPIED: usize = 100_000;
 const MOST_FOUND: usize = 100;
 
 /// The document and what there is to say about it; or why composing had to stop.
-pub(super) fn compose(source: &Arc<Source>) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
+pub(super) fn compose(source: &Arc<Source>) -> Result<(Node, Vec<Diagnostic>), Box<Diagnostic>> {
     let mut composer = Composer {
         parser: Parser::new_from_str_with_options(
             source.text(),
@@ -63,7 +63,7 @@ struct Context {
 }
 
 impl<'a> Composer<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Box<Diagnostic>> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => {
@@ -74,17 +74,21 @@ impl<'a> Composer<'a> {
                 if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
                     return Err(verdict::too_deep(place));
                 }
-                Err(Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
-                    .at(place)
-                    .label("Ansible reads this, this program does not")
-                    .hint("write it in a plainer form"))
+                Err(Box::new(
+                    Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
+                        .at(place)
+                        .label("Ansible reads this, this program does not")
+                        .hint("write it in a plainer form"),
+                ))
             }
-            None => Err(Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
-                .at(Origin::whole(self.source).place(false))),
+            None => Err(Box::new(
+                Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
+                    .at(Origin::whole(self.source).place(false)),
+            )),
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, at: Context) -> Result<Node, Diagnostic> {
+    fn node(&mut self, event: Event<'a>, span: Span, at: Context) -> Result<Node, Box<Diagnostic>> {
         let origin = self.origin(span);
         if at.depth > DEEPEST {
             return Err(verdict::too_deep(origin.place(false)));
@@ -119,8 +123,10 @@ impl<'a> Composer<'a> {
                 (self.mapping(origin, inside)?, anchor)
             }
             _ => {
-                return Err(Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
-                    .at(origin.place(false)));
+                return Err(Box::new(
+                    Diagnostic::error("yaml-unsupported", "unsupported YAML construct")
+                        .at(origin.place(false)),
+                ));
             }
         };
         if anchor != 0 {
@@ -131,7 +137,7 @@ impl<'a> Composer<'a> {
         Ok(node)
     }
 
-    fn sequence(&mut self, mut origin: Origin, inside: Context) -> Result<Node, Diagnostic> {
+    fn sequence(&mut self, mut origin: Origin, inside: Context) -> Result<Node, Box<Diagnostic>> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -145,7 +151,7 @@ impl<'a> Composer<'a> {
         Ok(node(Value::List(items), origin, inside.template, false))
     }
 
-    fn mapping(&mut self, mut origin: Origin, inside: Context) -> Result<Node, Diagnostic> {
+    fn mapping(&mut self, mut origin: Origin, inside: Context) -> Result<Node, Box<Diagnostic>> {
         let mut entries = Entries::new();
         loop {
             let key = match self.next()? {
@@ -231,11 +237,13 @@ impl<'a> Composer<'a> {
 
     /// What an alias stands for, as if written in its place: a message that points at the anchor
     /// would show another variable's line.
-    fn alias(&mut self, id: usize, origin: Origin, at: Context) -> Result<Node, Diagnostic> {
+    fn alias(&mut self, id: usize, origin: Origin, at: Context) -> Result<Node, Box<Diagnostic>> {
         let Some((node, count)) = self.anchors.get(&id) else {
-            return Err(Diagnostic::error("yaml-alias", "an alias inside its own anchor")
-                .at(origin.place(false))
-                .label("this value would hold itself"));
+            return Err(Box::new(
+                Diagnostic::error("yaml-alias", "an alias inside its own anchor")
+                    .at(origin.place(false))
+                    .label("this value would hold itself"),
+            ));
         };
         let (mut node, count) = (node.clone(), *count);
         if at.depth + height(&node) > DEEPEST {
@@ -243,18 +251,20 @@ impl<'a> Composer<'a> {
         }
         self.made += count;
         self.copy(count, &origin)?;
-        adopt(&mut node, &origin, at.template);
+        node.adopt(&origin, at.template);
         Ok(node)
     }
 
-    fn copy(&mut self, count: usize, origin: &Origin) -> Result<(), Diagnostic> {
+    fn copy(&mut self, count: usize, origin: &Origin) -> Result<(), Box<Diagnostic>> {
         self.copied += count;
         if self.copied <= MOST_COPIED {
             return Ok(());
         }
-        Err(Diagnostic::error("yaml-alias", "aliases make the file too large")
-            .at(origin.place(false))
-            .label(format!("more than {MOST_COPIED} values by way of aliases")))
+        Err(Box::new(
+            Diagnostic::error("yaml-alias", "aliases make the file too large")
+                .at(origin.place(false))
+                .label(format!("more than {MOST_COPIED} values by way of aliases")),
+        ))
     }
 
     fn tag(&mut self, tag: Option<&ParsedTag>, origin: &Origin) -> Option<Tag> {
@@ -311,23 +321,6 @@ fn height(node: &Node) -> usize {
             1 + entries.iter().map(|(_, value)| height(value)).max().unwrap_or(0)
         }
         _ => 0,
-    }
-}
-
-/// Moves a copy to where its alias stands.
-fn adopt(node: &mut Node, origin: &Origin, template: bool) {
-    node.origin = origin.clone();
-    node.rendered = true;
-    node.template &= template;
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| adopt(item, origin, template)),
-        Value::Map(entries) => {
-            for (key, value) in entries {
-                adopt(key, origin, template);
-                adopt(value, origin, template);
-            }
-        }
-        _ => {}
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 /// every token.
 const MOST_OPEN: usize = 1000;
 
-pub(super) fn verdict(source: &Arc<Source>) -> Result<(), Diagnostic> {
+pub(super) fn verdict(source: &Arc<Source>) -> Result<(), Box<Diagnostic>> {
     let text = source.text();
     if left_open(text) > MOST_OPEN {
         return Err(too_deep(mask::broken(source, 1, 1, 1)));
@@ -28,13 +28,14 @@ pub(super) fn verdict(source: &Arc<Source>) -> Result<(), Diagnostic> {
         let (line, column) = line_column.unwrap_or((1, 1));
         return Err(too_deep(mask::broken(source, line, column, 1)));
     }
-    Err(cause::explain(source, &problem, line_column))
+    Err(Box::new(cause::explain(source, &problem, line_column)))
 }
 
-pub(super) fn too_deep(place: Place) -> Diagnostic {
-    Diagnostic::error("yaml-too-deep", "collections nest too deep")
+pub(super) fn too_deep(place: Place) -> Box<Diagnostic> {
+    let diagnostic = Diagnostic::error("yaml-too-deep", "collections nest too deep")
         .at(place)
-        .label(format!("more than {} levels of lists and mappings", super::DEEPEST))
+        .label(format!("more than {} levels of lists and mappings", super::DEEPEST));
+    Box::new(diagnostic)
 }
 
 fn number(n: usize) -> u32 {

@@ -184,9 +184,8 @@ impl Content {
 
     fn place(&self, key: &Key) -> Place {
         let hex = key.digest.hex();
-        let (first, second) = (hex.get(..2).unwrap_or("_"), hex.get(2..4).unwrap_or("_"));
         let algorithm = key.digest.algorithm().as_str();
-        let directory = self.area(&key.area).join(algorithm).join(first).join(second);
+        let directory = self.area(&key.area).join(algorithm).join(&hex[..2]).join(&hex[2..4]);
         let content = directory.join(&hex);
         Place { media_type: directory.join(format!("{hex}.type")), content, directory }
     }

@@ -12,7 +12,10 @@ use std::{
 
 use rustix::{fs::copy_file_range, io::Errno};
 
-use super::{PAGE, disk, failure::During as _};
+use super::{
+    PAGE, disk,
+    failure::{During as _, code},
+};
 use crate::store::{Page, Payload, StoreError, StrayUpload};
 
 /// Bytes that are copied at a time.
@@ -58,7 +61,10 @@ impl Staging {
     /// The same where every file must have a name.
     pub(super) fn open_without_nameless(directory: PathBuf) -> io::Result<Self> {
         for name in disk::names(&directory)? {
-            disk::remove_if_there(&directory.join(name))?;
+            if let Err(error) = disk::remove_if_there(&directory.join(&name)) {
+                let code = code(&error);
+                tracing::warn!(name, code, "a leftover in the staging directory cannot be removed");
+            }
         }
         Ok(Self { directory, nameless: false })
     }

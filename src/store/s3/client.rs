@@ -24,9 +24,6 @@ use crate::telemetry::Metrics;
 const ATTEMPTS: u32 = 3;
 /// The slowest upload that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
-/// How long S3 may take to put parts together; it "could take several minutes" (API reference,
-/// CompleteMultipartUpload).
-const COMPLETE: Duration = Duration::from_secs(300);
 /// Where an S3-compatible store is said to lie if nothing else is known; most do not care.
 const ANY_REGION: &str = "us-east-1";
 
@@ -106,7 +103,7 @@ impl Inner {
 
     /// For the call that puts parts together.
     pub(super) fn completing(&self) -> aws_sdk_s3::config::Builder {
-        let limit = COMPLETE.max(self.tuning.answer);
+        let limit = self.tuning.complete;
         let timeouts = quick(&self.tuning).read_timeout(limit).operation_attempt_timeout(limit);
         aws_sdk_s3::Config::builder().timeout_config(timeouts.build())
     }

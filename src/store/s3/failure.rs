@@ -93,9 +93,14 @@ impl Failure {
         self.status == 501 || self.code == "NotImplemented"
     }
 
-    /// Whether the range lies outside the content, and the content's length if it was named.
-    pub(super) fn outlying(&self) -> Option<Option<u64>> {
-        (self.status == 416).then_some(self.size)
+    /// Whether the range lies outside the content.
+    pub(super) fn is_outlying(&self) -> bool {
+        self.status == 416
+    }
+
+    /// The content's length, if it was named beside a range outside it.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
     }
 }
 

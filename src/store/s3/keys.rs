@@ -54,7 +54,7 @@ pub(super) fn record(operation: &'static str, path: &str) -> Result<String, Stor
     if is_path(path) && !is_reserved(path) {
         Ok(format!("{OURS}{path}"))
     } else {
-        Err(StoreError::Broken { operation, what: "not a record's path".into() })
+        Err(StoreError::Denied { operation, code: "not a record's path".into() })
     }
 }
 

@@ -22,6 +22,13 @@ const AT_ONCE: usize = 4;
 /// S3 takes 10,000 parts; this leaves room.
 const MOST_PARTS: u64 = 9000;
 
+/// A part that arrived.
+struct Sent {
+    part: CompletedPart,
+    /// The encryption that the answer named.
+    named: Option<String>,
+}
+
 impl Inner {
     /// The length of the parts of `size` bytes.
     pub(super) fn part_length(&self, size: u64) -> u64 {
@@ -37,14 +44,21 @@ impl Inner {
     ) -> Result<Outcome, Failure> {
         let (upload, named) = self.create(write, seal).await?;
         let result = match self.parts(write, length, &upload).await {
-            Ok(parts) => self.complete(write, &upload, parts, condition).await,
+            Ok(sent) => {
+                // S3 names the encryption when an upload is begun and when it is completed;
+                // SeaweedFS 4.48 names it for each part instead.
+                let parts_named = sent.iter().map(|part| part.named.clone()).reduce(Option::and);
+                let parts = sent.into_iter().map(|part| part.part).collect();
+                let answer = self.complete(write, &upload, parts, condition).await;
+                answer.map(|answer| Answer {
+                    encryption: answer.encryption.or(named).or(parts_named.flatten()),
+                    etag: answer.etag,
+                })
+            }
             Err(failure) => Err(failure),
         };
         match result {
-            Ok(answer) => Ok(Outcome::Done(Answer {
-                encryption: answer.encryption.or(named),
-                etag: answer.etag,
-            })),
+            Ok(answer) => Ok(Outcome::Done(answer)),
             Err(failure) => {
                 if let Err(failure) = self.abort_upload(&write.key, &upload).await {
                     let code = failure.code();
@@ -81,12 +95,7 @@ impl Inner {
 
     /// Sends all parts, a few at a time. After a failure no further part is begun, but those on
     /// their way are waited for: a part that arrives after the upload was ended may stay behind.
-    async fn parts(
-        &self,
-        write: &Write,
-        length: u64,
-        upload: &str,
-    ) -> Result<Vec<CompletedPart>, Failure> {
+    async fn parts(&self, write: &Write, length: u64, upload: &str) -> Result<Vec<Sent>, Failure> {
         let size = write.payload.len();
         let failed = AtomicBool::new(false);
         let count = size.div_ceil(length).max(1);
@@ -117,7 +126,7 @@ impl Inner {
         upload: &str,
         number: u64,
         range: std::ops::Range<u64>,
-    ) -> Result<CompletedPart, Failure> {
+    ) -> Result<Sent, Failure> {
         let client = self.client(PART).await?;
         let length = range.end - range.start;
         let number = i32::try_from(number).map_err(|_| Failure::unreadable(PART))?;
@@ -136,11 +145,13 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(PART, &error))?;
-        Ok(CompletedPart::builder()
+        let named = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let part = CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
             .set_checksum_crc32(answer.checksum_crc32)
-            .build())
+            .build();
+        Ok(Sent { part, named })
     }
 
     async fn complete(

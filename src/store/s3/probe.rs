@@ -38,7 +38,7 @@ impl Inner {
         }
         let written = done(PUT, outcome)?;
         let read = self.small(object, BODY.len() as u64).await?;
-        if read.is_none_or(|(bytes, _)| bytes != BODY) {
+        if read.is_none_or(|read| read.bytes != BODY) {
             let what = "other bytes than were just written".into();
             return Err(StoreError::Broken { operation: GET, what });
         }

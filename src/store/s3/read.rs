@@ -1,10 +1,6 @@
 //! Reads: what lies under a key, and its bytes.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, ops::Range, time::SystemTime};
 
 use aws_sdk_s3::{
     operation::get_object::GetObjectOutput,
@@ -15,7 +11,10 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{Inner, failure::Failure};
-use crate::store::{Body, Chunks, Found, Info, Meta, StoreError};
+use crate::{
+    clock,
+    store::{Body, Chunks, Found, Info, Meta, StoreError},
+};
 
 const GET: &str = "GetObject";
 const HEAD: &str = "HeadObject";
@@ -35,6 +34,14 @@ pub(super) const YES: &str = "1";
 pub(super) struct Seen {
     pub(super) info: Info,
     /// Which writing it is; never compared with a hash, which it is not under KMS or in parts.
+    pub(super) etag: String,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+/// Something small, read whole.
+#[derive(Debug)]
+pub(super) struct Small {
+    pub(super) bytes: Bytes,
     pub(super) etag: String,
     pub(super) metadata: HashMap<String, String>,
 }
@@ -66,31 +73,27 @@ impl Inner {
         if range.as_ref().is_some_and(Range::is_empty) {
             return self.outlying(key).await;
         }
-        let header = range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        let header = range.as_ref().map(header);
         let call = self.client(GET).await?.get_object().bucket(&self.bucket.name).key(key);
         let call = call.set_expected_bucket_owner(self.owner()).set_range(header);
         match call.send().await {
             Ok(answer) => self.found(answer, range).map(Some),
             Err(error) => {
                 let failure = Failure::new(GET, &error);
-                match failure.outlying() {
-                    Some(Some(size)) => Err(StoreError::OutOfRange { size }),
-                    Some(None) => self.outlying(key).await,
-                    None => absent(failure),
+                match failure.size() {
+                    _ if !failure.is_outlying() => absent(failure),
+                    Some(size) => Err(StoreError::OutOfRange { size }),
+                    None => self.outlying(key).await,
                 }
             }
         }
     }
 
-    /// The whole of something small, and which writing it is.
+    /// The whole of something small.
     ///
     /// # Errors
     /// As for any read, and it is longer than `limit` bytes.
-    pub(super) async fn small(
-        &self,
-        key: &str,
-        limit: u64,
-    ) -> Result<Option<(Bytes, String)>, StoreError> {
+    pub(super) async fn small(&self, key: &str, limit: u64) -> Result<Option<Small>, StoreError> {
         let call = self.client(GET).await?.get_object().bucket(&self.bucket.name).key(key);
         let answer = match call.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => answer,
@@ -104,7 +107,8 @@ impl Inner {
         if bytes.len() as u64 != size {
             return Err(cut());
         }
-        Ok(Some((bytes, answer.e_tag.unwrap_or_default())))
+        let etag = answer.e_tag.unwrap_or_default();
+        Ok(Some(Small { bytes, etag, metadata: answer.metadata.unwrap_or_default() }))
     }
 
     async fn outlying<T>(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -177,6 +181,15 @@ fn counted(from: mpsc::Receiver<Result<Bytes, StoreError>>, length: u64) -> Chun
     .boxed()
 }
 
+/// A range as a header. An end that no object reaches is left open: servers that count in signed
+/// numbers would not understand it.
+fn header(range: &Range<u64>) -> String {
+    match i64::try_from(range.end) {
+        Ok(end) => format!("bytes={}-{}", range.start, end - 1),
+        Err(_) => format!("bytes={}-", range.start),
+    }
+}
+
 /// The whole content's length, if the answer holds what was asked for.
 fn checked(range: &Range<u64>, length: u64, named: Option<&str>) -> Result<u64, StoreError> {
     let named = named.unwrap_or_default();
@@ -219,12 +232,11 @@ pub(super) fn length(operation: &'static str, length: Option<i64>) -> Result<u64
         .ok_or_else(|| StoreError::Broken { operation, what: "no length".into() })
 }
 
-/// S3's time as the machine's; 1970 for anything before it or missing.
+/// S3's time as the machine's, in whole seconds, which is all that headers tell; 1970 for anything
+/// before it or missing.
 pub(super) fn when(time: Option<&DateTime>) -> SystemTime {
-    let since = time.map_or(Duration::ZERO, |time| {
-        Duration::new(u64::try_from(time.secs()).unwrap_or_default(), time.subsec_nanos())
-    });
-    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    let seconds = time.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or_default();
+    clock::from_unix(seconds)
 }
 
 fn cut() -> StoreError {

@@ -1,4 +1,9 @@
-//! Records: one small object each, its ETag the version.
+//! Records: one small object each, its `ETag` the version.
+//!
+//! An `ETag` may be a hash of the bytes, and then a value that is written again has the version it
+//! had before: of two writers who both saw it, both would win. So each writing ends in a mark of
+//! its own, a line of blanks, which a reader takes off again and which whoever looks at the JSON
+//! with other tools does not notice.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,16 +22,21 @@ const LIST: &str = "ListObjectsV2";
 const DELETE: &str = "DeleteObject";
 /// What a record may hold, in bytes.
 const MOST: u64 = 1 << 20;
-/// The name of the metadata that tells writings of the same bytes apart.
+/// The name of the metadata that tells one writing from all others.
 const WRITE: &str = "write";
+/// The length of the mark in bytes: a line end, and a blank for each bit of a [`nonce`].
+const MARK: usize = 129;
 
 #[async_trait]
 impl Records for S3 {
     async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
         let key = keys::record(GET, path)?;
         self.read(GET, |inner| async move {
-            let found = inner.small(&key, MOST).await?;
-            found.map(|(bytes, etag)| Ok((bytes, version(GET, etag)?))).transpose()
+            let Some(found) = inner.small(&key, MOST + MARK as u64).await? else {
+                return Ok(None);
+            };
+            let value = unmarked(found.bytes, found.metadata.get(WRITE));
+            Ok(Some((value, version(GET, found.etag)?)))
         })
         .await
     }
@@ -34,10 +44,11 @@ impl Records for S3 {
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         let key = keys::record(PUT, path)?;
         if value.len() as u64 > MOST {
-            return Err(StoreError::Broken { operation: PUT, what: "a record too long".into() });
+            return Err(StoreError::Denied { operation: PUT, code: "a record too long".into() });
         }
-        let metadata = HashMap::from([(WRITE.to_owned(), nonce())]);
-        let payload = Payload::Bytes(value);
+        let writing = nonce();
+        let payload = Payload::Bytes([&value[..], mark(&writing).as_bytes()].concat().into());
+        let metadata = HashMap::from([(WRITE.to_owned(), writing)]);
         let write = Write { key, payload, sha256: None, metadata, parts: None };
         self.write(PUT, |inner| async move { inner.record(&write, when).await }).await
     }
@@ -102,9 +113,43 @@ impl Inner {
     }
 }
 
+/// The mark of a writing: its bits as spaces and tabs.
+fn mark(writing: &str) -> String {
+    let number = u128::from_str_radix(writing, 16).unwrap_or_default();
+    let bits = (0..u128::BITS).map(|bit| if number >> bit & 1 == 0 { ' ' } else { '\t' });
+    std::iter::once('\n').chain(bits).collect()
+}
+
+/// The value without the mark of its writing. What another program wrote has none.
+fn unmarked(bytes: Bytes, writing: Option<&String>) -> Bytes {
+    let end = writing.and_then(|writing| {
+        let end = bytes.len().checked_sub(MARK)?;
+        bytes.ends_with(mark(writing).as_bytes()).then_some(end)
+    });
+    bytes.slice(..end.unwrap_or(bytes.len()))
+}
+
 fn version(operation: &'static str, etag: String) -> Result<Version, StoreError> {
     if etag.is_empty() {
         return Err(StoreError::Broken { operation, what: "no `ETag`".into() });
     }
     Ok(Version(etag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_blank_and_comes_off_again() {
+        let writing = nonce();
+        let marked = format!("{{}}{}", mark(&writing));
+        assert_eq!(marked.len(), 2 + MARK);
+        assert!(serde_json::from_str::<serde_json::Value>(&marked).is_ok(), "it is still JSON");
+        let marked = Bytes::from(marked);
+        assert_eq!(unmarked(marked.clone(), Some(&writing)), "{}");
+        assert_eq!(unmarked(marked.clone(), Some(&nonce())), marked, "not the mark of another");
+        assert_eq!(unmarked(marked.clone(), None), marked);
+        assert_eq!(unmarked("{}".into(), Some(&writing)), "{}");
+    }
 }

@@ -222,6 +222,11 @@ pub async fn list_below_a_prefix(records: Arc<dyn Records>) {
     assert_eq!(paths(&*records, &format!("{root}/a")).await, expected[2..6]);
     assert_eq!(paths(&*records, &format!("{root}/a/b")).await, expected[3..4]);
     assert_eq!(paths(&*records, &format!("{root}/nothing")).await, [""; 0]);
+    assert_eq!(
+        paths(&*records, &format!("{root}/b")).await,
+        [""; 0],
+        "a record is not below itself"
+    );
     let everything = paths(&*records, "").await;
     assert!(everything.is_sorted(), "in byte order");
     for path in &expected {

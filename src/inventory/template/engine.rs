@@ -1,0 +1,242 @@
+//! Rendering: which variable needs which, each once, circles found.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, value::Value as Evaluated};
+
+use crate::diagnostic::Diagnostic;
+
+use super::{
+    super::{Node, Shown, Value},
+    Cause, Failure, convert,
+    evaluate::{FATAL, Frame, Lack},
+    filters::{self, Caught},
+    objects::Shelf,
+};
+
+/// How many templates may need each other in a row; each takes stack.
+const LONGEST: usize = 40;
+
+/// What all templates of a scope may yield together: bytes of text and values.
+const MOST: usize = 16 << 20;
+
+/// A variable, or an element of one.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// `name`, `name.key`, `name[0]`.
+    pub(super) label: Arc<str>,
+    /// The name alone.
+    pub(super) root: Arc<str>,
+}
+
+impl Item {
+    pub(super) fn variable(name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        Self { label: name.clone(), root: name }
+    }
+
+    pub(super) fn member(&self, key: &str) -> Self {
+        Self { label: format!("{}.{key}", self.label).into(), root: self.root.clone() }
+    }
+
+    pub(super) fn element(&self, at: usize) -> Self {
+        Self { label: format!("{}[{at}]", self.label).into(), root: self.root.clone() }
+    }
+
+    /// Whether the label can only mean this one.
+    fn is_plain(&self) -> bool {
+        self.root.chars().all(|c| c.is_alphanumeric() || c == '_')
+    }
+}
+
+pub(super) struct Engine {
+    pub(super) variables: BTreeMap<Arc<str>, Arc<Node>>,
+    /// What the host says of itself; Ansible lets nothing override it.
+    magic: BTreeMap<&'static str, Evaluated>,
+    pub(super) shown: Shown,
+    /// Undefined values are errors as soon as anything is done with them.
+    pub(super) strict: Environment<'static>,
+    /// Undefined values have undefined attributes, for `a.b.c | default(…)`.
+    pub(super) lenient: Environment<'static>,
+    pub(super) caught: Caught,
+    work: Mutex<Work>,
+}
+
+/// What has been done and what is going on. Never locked while an expression runs.
+#[derive(Default)]
+pub(super) struct Work {
+    done: BTreeMap<Arc<str>, Result<Node, Vec<Failure>>>,
+    open: Vec<Arc<str>>,
+    pub(super) frames: Vec<Frame>,
+    spent: usize,
+}
+
+impl Engine {
+    pub(super) fn new(
+        variables: BTreeMap<Arc<str>, Arc<Node>>,
+        host: &str,
+        groups: &[String],
+        shown: Shown,
+    ) -> Arc<Self> {
+        let short = host.split('.').next().unwrap_or(host);
+        let groups: Vec<Evaluated> = groups.iter().map(Evaluated::from).collect();
+        let magic = BTreeMap::from([
+            ("inventory_hostname", Evaluated::from(host)),
+            ("inventory_hostname_short", Evaluated::from(short)),
+            ("group_names", Evaluated::from(groups)),
+        ]);
+        let caught = Caught::default();
+        Arc::new(Self {
+            variables,
+            magic,
+            shown,
+            strict: filters::environment(UndefinedBehavior::Strict, &caught),
+            lenient: filters::environment(UndefinedBehavior::Chainable, &caught),
+            caught,
+            work: Mutex::default(),
+        })
+    }
+
+    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pays for output; false once the scope has used up what it may.
+    pub(super) fn spend(&self, amount: usize) -> bool {
+        let mut work = self.work();
+        work.spent = work.spent.saturating_add(amount);
+        work.spent <= MOST
+    }
+
+    /// A node with every template below it rendered; every failure, not only the first.
+    pub(super) fn tree(self: &Arc<Self>, item: &Item, node: &Node) -> Result<Node, Vec<Failure>> {
+        let value = match &node.value {
+            Value::List(items) => {
+                let items = items.iter().enumerate();
+                Value::List(gather(items.map(|(at, node)| self.tree(&item.element(at), node)))?)
+            }
+            Value::Map(entries) => Value::Map(gather(entries.iter().map(|(key, node)| {
+                let member = item.member(key.as_str().unwrap_or("?"));
+                self.tree(&member, node).map(|node| (key.clone(), node))
+            }))?),
+            _ => return self.scalar(item, node),
+        };
+        Ok(Node { value, template: false, ..node.clone_outside() })
+    }
+
+    /// A scalar, rendered if it is a template.
+    fn scalar(self: &Arc<Self>, item: &Item, node: &Node) -> Result<Node, Vec<Failure>> {
+        let refuse = |check, message: String, cause| {
+            let diagnostic = Diagnostic::error(check, message)
+                .at(node.origin.place((self.shown)(&item.root)))
+                .variable(&*item.root);
+            Err(vec![Failure::new(cause, &item.label, diagnostic)])
+        };
+        let text = match &node.value {
+            Value::String(text) if node.template => text,
+            Value::Sealed(_) => {
+                let message = "vault values are not supported yet".to_owned();
+                return refuse("vault", message, Cause::Sealed);
+            }
+            _ => return Ok(Node { template: false, ..node.clone() }),
+        };
+        {
+            let mut work = self.work();
+            if let Some(done) = work.done.get(&item.label).filter(|_| item.is_plain()) {
+                return done.clone();
+            }
+            if let Some(at) = work.open.iter().position(|open| *open == item.label) {
+                let mut circle: Vec<Arc<str>> = work.open.iter().skip(at).cloned().collect();
+                circle.push(item.label.clone());
+                drop(work);
+                let shown = circle.join(" -> ");
+                let message = format!("`{}` needs itself: {shown}", item.label);
+                return refuse("template-cycle", message, Cause::Cycle(circle));
+            }
+            if work.open.len() >= LONGEST {
+                drop(work);
+                let message = format!("more than {LONGEST} templates need each other in a row");
+                return refuse("template-chain", message, Cause::Broken);
+            }
+            work.open.push(item.label.clone());
+        }
+        let result = self.fill_in(item, node, text);
+        let mut work = self.work();
+        work.open.pop();
+        if item.is_plain() {
+            work.done.insert(item.label.clone(), result.clone());
+        }
+        result
+    }
+
+    /// A variable for an expression. None if it is undefined, be it itself or what it needs.
+    pub(super) fn look_up(self: &Arc<Self>, name: &str) -> Option<Evaluated> {
+        if self.work().frames.last().is_some_and(|frame| frame.assumed.contains(name)) {
+            return Some(Evaluated::from(""));
+        }
+        if let Some(value) = self.magic.get(name) {
+            return Some(value.clone());
+        }
+        if let Some(node) = self.variables.get(name) {
+            return self.fetch(Item::variable(name), node);
+        }
+        if !self.strict.globals().any(|(global, _)| global == name) {
+            self.lack(Lack { label: name.into(), failures: Vec::new() });
+        }
+        None
+    }
+
+    /// The same for a variable or an element that is there.
+    pub(super) fn fetch(self: &Arc<Self>, item: Item, node: &Arc<Node>) -> Option<Evaluated> {
+        let shelf = |node: Arc<Node>, item| {
+            Evaluated::from_object(Shelf { engine: self.clone(), item, node })
+        };
+        if matches!(node.value, Value::List(_) | Value::Map(_)) {
+            return Some(shelf(node.clone(), item));
+        }
+        match self.scalar(&item, node) {
+            Ok(node) => {
+                let value = convert::scalar(&node.value);
+                Some(value.unwrap_or_else(|| shelf(Arc::new(node), item)))
+            }
+            Err(failures) if failures.iter().all(Failure::is_missing) => {
+                self.lack(Lack { label: item.label, failures });
+                None
+            }
+            Err(failures) => {
+                // The first one ends the expression. minijinja looks everything up once more for
+                // its debug information, which must not count twice at every level.
+                if let Some(frame) = self.work().frames.last_mut()
+                    && frame.fatal.is_empty()
+                {
+                    frame.fatal = failures;
+                }
+                Some(Evaluated::from(Error::new(ErrorKind::InvalidOperation, FATAL)))
+            }
+        }
+    }
+
+    fn lack(&self, lack: Lack) {
+        if let Some(frame) = self.work().frames.last_mut() {
+            frame.missing.push(lack);
+        }
+    }
+}
+
+/// All values, or all failures.
+pub(super) fn gather<T>(
+    results: impl Iterator<Item = Result<T, Vec<Failure>>>,
+) -> Result<Vec<T>, Vec<Failure>> {
+    let mut values = Vec::new();
+    let mut failures = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(more) => failures.extend(more),
+        }
+    }
+    if failures.is_empty() { Ok(values) } else { Err(failures) }
+}

@@ -1,0 +1,172 @@
+//! Cutting a scalar into text and expressions, once: what an expression yields is never looked at
+//! again, so that no value can smuggle in a template.
+
+use std::ops::Range;
+
+/// A scalar, cut. The ranges are bytes of it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Cut {
+    /// No template at all.
+    Text,
+    /// One expression and nothing else, whose value keeps its type.
+    Lone(Range<usize>),
+    /// Text and expressions, which make a string.
+    Mixed(Vec<Segment>),
+    /// Something with statements or comments, as one Jinja template of the same length: each
+    /// `<< … >>` in it has become `{{ … }}`.
+    Statements(String),
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Segment {
+    Text(Range<usize>),
+    Expression(Range<usize>),
+}
+
+/// A template that begins here and has no end.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unclosed {
+    pub(super) at: usize,
+}
+
+/// Start delimiters. `<<` needs its blank: without it, it is a shell's here-document or a shift.
+const STARTS: [(&str, &str); 4] = [("{{", "}}"), ("<< ", ">>"), ("{%", "%}"), ("{#", "#}")];
+
+pub(super) fn cut(text: &str) -> Result<Cut, Unclosed> {
+    let mut segments = Vec::new();
+    let mut statements = false;
+    let mut at = 0;
+    while let Some((start, (open, close))) = next_start(text, at) {
+        let inside = start + open.len();
+        let end = find_end(text, inside, close).ok_or(Unclosed { at: start })?;
+        let expression = text.get(inside..end).unwrap_or("");
+        statements |= matches!(open, "{%" | "{#")
+            || (open == "{{" && (expression.starts_with(['-', '+']) || expression.ends_with('-')));
+        if start > at {
+            segments.push(Segment::Text(at..start));
+        }
+        segments.push(Segment::Expression(inside..end));
+        at = end + close.len();
+    }
+    if segments.is_empty() {
+        return Ok(Cut::Text);
+    }
+    if at < text.len() {
+        segments.push(Segment::Text(at..text.len()));
+    }
+    if statements {
+        return Ok(Cut::Statements(as_jinja(text, &segments)));
+    }
+    match segments.as_slice() {
+        [Segment::Expression(range)] => Ok(Cut::Lone(range.clone())),
+        _ => Ok(Cut::Mixed(segments)),
+    }
+}
+
+fn next_start(text: &str, from: usize) -> Option<(usize, (&'static str, &'static str))> {
+    let rest = text.get(from..)?;
+    STARTS.iter().filter_map(|pair| Some((from + rest.find(pair.0)?, *pair))).min()
+}
+
+/// Where the delimiter stands that ends what begins at `from`: outside of quotes, and of brackets
+/// where `}` is one.
+fn find_end(text: &str, from: usize, close: &str) -> Option<usize> {
+    if close == "#}" {
+        return Some(from + text.get(from..)?.find(close)?);
+    }
+    let mut quote = None;
+    let mut escaped = false;
+    let mut depth = 0usize;
+    for (offset, c) in text.get(from..)?.char_indices() {
+        let at = from + offset;
+        match (c, quote) {
+            _ if escaped => escaped = false,
+            ('\\', Some(_)) => escaped = true,
+            (c, Some(open)) if c == open => quote = None,
+            (_, Some(_)) => {}
+            ('"' | '\'', None) => quote = Some(c),
+            (_, None) if depth == 0 && text.get(at..)?.starts_with(close) => return Some(at),
+            ('(' | '[' | '{', None) => depth += 1,
+            (')' | ']' | '}', None) => depth = depth.saturating_sub(1),
+            // A `>>` ends its template wherever it stands; there is no shift in Jinja.
+            ('>', None) if close == ">>" && text.get(at..)?.starts_with(close) => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn as_jinja(text: &str, segments: &[Segment]) -> String {
+    let mut jinja = String::with_capacity(text.len());
+    for segment in segments {
+        let (Segment::Text(range) | Segment::Expression(range)) = segment;
+        let is_ours = range.start >= 3 && text.get(range.start - 3..range.start) == Some("<< ");
+        let inside = text.get(range.clone()).unwrap_or("");
+        match segment {
+            Segment::Text(_) => jinja.push_str(inside),
+            Segment::Expression(_) if is_ours => {
+                jinja.push_str("{{ ");
+                jinja.push_str(inside);
+                jinja.push_str("}}");
+            }
+            Segment::Expression(_) => {
+                let open = range.start.saturating_sub(2)..range.start;
+                let close = range.end..(range.end + 2).min(text.len());
+                jinja.push_str(text.get(open).unwrap_or(""));
+                jinja.push_str(inside);
+                jinja.push_str(text.get(close).unwrap_or(""));
+            }
+        }
+    }
+    jinja
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expressions in brackets, text as it is.
+    fn show(text: &str) -> String {
+        let piece = |range: &Range<usize>| text[range.clone()].to_owned();
+        match cut(text) {
+            Ok(Cut::Text) => "text".into(),
+            Ok(Cut::Lone(range)) => format!("lone[{}]", piece(&range)),
+            Ok(Cut::Mixed(segments)) => segments
+                .iter()
+                .map(|segment| match segment {
+                    Segment::Text(range) => piece(range),
+                    Segment::Expression(range) => format!("[{}]", piece(range)),
+                })
+                .collect(),
+            Ok(Cut::Statements(jinja)) => format!("jinja {jinja}"),
+            Err(Unclosed { at }) => format!("unclosed at {at}"),
+        }
+    }
+
+    #[test]
+    fn scalars_are_cut_at_both_kinds_of_delimiters() {
+        for (text, expected) in [
+            ("registry:2.8.3", "text"),
+            ("{{ a }}", "lone[ a ]"),
+            ("<< a >>", "lone[a ]"),
+            (" {{ a }}", " [ a ]"),
+            ("{{ a }}-<< b >>", "[ a ]-[b ]"),
+            ("<< a >>-mirror", "[a ]-mirror"),
+            ("cat <<EOF <<p>>", "text"),
+            ("<< n >> 1 >>", "[n ] 1 >>"),
+            ("{{ '}}' ~ \"<< x >>\" }}", "lone[ '}}' ~ \"<< x >>\" ]"),
+            ("{{ {'a': {'b': 1}} }}", "lone[ {'a': {'b': 1}} ]"),
+            ("<< (n > 3) >>", "lone[(n > 3) ]"),
+            ("<< '>>' >>", "lone['>>' ]"),
+            ("{% if a %}<< b >>{% endif %}", "jinja {% if a %}{{ b }}{% endif %}"),
+            ("{# << a >> #}x", "jinja {# << a >> #}x"),
+            ("x {{- a -}} y", "jinja x {{- a -}} y"),
+            ("{{ a", "unclosed at 0"),
+            ("x << a > y", "unclosed at 2"),
+            ("{{ 'a }}", "unclosed at 0"),
+            ("", "text"),
+        ] {
+            assert_eq!(show(text), expected, "of `{text}`");
+        }
+    }
+}

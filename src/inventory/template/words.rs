@@ -1,0 +1,151 @@
+//! What went wrong in a template, in our words: minijinja's hold values.
+
+use minijinja::{Error, ErrorKind};
+
+use crate::diagnostic::{Diagnostic, Place};
+
+use super::{
+    Failure,
+    convert::Unfit,
+    engine::Engine,
+    evaluate::{Job, Site},
+};
+
+/// The expression that an error says is undefined, such as `a.b`; empty if it does not say.
+pub(super) fn undefined_expression(error: &Error) -> String {
+    let detail = error.detail().unwrap_or("");
+    let before = detail.split("` is undefined").next().filter(|b| b.len() < detail.len());
+    before.and_then(|before| before.split('`').next_back()).unwrap_or("").to_owned()
+}
+
+pub(super) fn unclosed(engine: &Engine, site: Site<'_>) -> Failure {
+    let open = site.text.get(site.offset..site.offset + 2).unwrap_or("");
+    let (label, hint) = match open {
+        "<<" => (
+            "this template is never closed",
+            "close it with `>>`; where `<< ` is meant as text, tag the value with `!unsafe`",
+        ),
+        "{%" => ("this statement is never closed", "close it with `%}`"),
+        "{#" => ("this comment is never closed", "close it with `#}`"),
+        _ => ("this template is never closed", "close it with `}}`, outside of any quotes"),
+    };
+    let diagnostic = Diagnostic::error("template-syntax", "the template does not parse")
+        .at(place(engine, site, site.offset, open))
+        .label(label)
+        .hint(hint);
+    Failure::broken(site.item, diagnostic)
+}
+
+pub(super) fn unfit(engine: &Engine, site: Site<'_>, unfit: Unfit) -> Failure {
+    let diagnostic = Diagnostic::error("template-result", "the template yields no usable value")
+        .at(site.node.origin.place((engine.shown)(&site.item.root)))
+        .label(unfit.words());
+    Failure::broken(site.item, diagnostic)
+}
+
+/// Something undefined that is no variable: an attribute or an element.
+pub(super) fn undefined(engine: &Engine, site: Site<'_>, job: Job<'_>, culprit: &str) -> Failure {
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    let named = !culprit.is_empty() && culprit.len() < 200 && culprit.chars().all(is_path);
+    let (message, place) = if named {
+        let place = place_of_name(engine, site, job, culprit);
+        (format!("`{culprit}` is not set"), place)
+    } else {
+        let place = site.node.origin.place((engine.shown)(&site.item.root));
+        ("a part of the template is undefined".to_owned(), place)
+    };
+    let diagnostic = Diagnostic::error("undefined-attribute", message)
+        .at(place)
+        .label("needed here")
+        .hint("set it, or give it a default: `{{ a.b | default('') }}`");
+    Failure::broken(site.item, diagnostic)
+}
+
+pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Error) -> Failure {
+    let unknown = |what: &str| {
+        let name = error.detail().and_then(|detail| {
+            let is_name = |word: &&str| {
+                !matches!(*word, "filter" | "test" | "function" | "is" | "unknown")
+                    && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+            };
+            detail.split_whitespace().find(is_name).map(str::to_owned)
+        });
+        match name {
+            Some(name) => (format!("the {what} `{name}` is not known"), Some(name)),
+            None => (format!("a {what} in the template is not known"), None),
+        }
+    };
+    let (check, (message, name), label) = match error.kind() {
+        ErrorKind::UnknownFilter => ("unknown-filter", unknown("filter"), "no such filter"),
+        ErrorKind::UnknownTest => ("unknown-test", unknown("test"), "no such test"),
+        ErrorKind::UnknownFunction => {
+            ("unknown-function", unknown("function"), "no such function or lookup")
+        }
+        ErrorKind::UnknownMethod => (
+            "template-failed",
+            ("the template fails".to_owned(), None),
+            "a method that is not known; use a filter: `x | upper` for `x.upper()`",
+        ),
+        ErrorKind::SyntaxError | ErrorKind::BadEscape => (
+            "template-syntax",
+            ("the template does not parse".to_owned(), None),
+            "this is no expression of Jinja",
+        ),
+        ErrorKind::OutOfFuel => (
+            "template-failed",
+            ("the template does too much".to_owned(), None),
+            "stopped after a million steps",
+        ),
+        ErrorKind::TooManyArguments | ErrorKind::MissingArgument => (
+            "template-failed",
+            ("the template fails".to_owned(), None),
+            "too many or too few arguments",
+        ),
+        _ => (
+            "template-failed",
+            ("the template fails".to_owned(), None),
+            "this cannot be done with these values",
+        ),
+    };
+    let place = match &name {
+        Some(name) => place_of_name(engine, site, job, name),
+        None => {
+            let (Job::Expression(text) | Job::Statements(text)) = job;
+            place(engine, site, site.offset, text)
+        }
+    };
+    let diagnostic = Diagnostic::error(check, message).at(place).label(label);
+    Failure::broken(
+        site.item,
+        match check {
+            "unknown-filter" => diagnostic.hint(
+                "these are known: default, bool, int, lower, upper, replace, trim, ternary, \
+                 mandatory, join, split, first, last, length",
+            ),
+            _ => diagnostic,
+        },
+    )
+}
+
+/// Where a name stands in the expression.
+pub(super) fn place_of_name(engine: &Engine, site: Site<'_>, job: Job<'_>, name: &str) -> Place {
+    let (Job::Expression(text) | Job::Statements(text)) = job;
+    let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = text.match_indices(name).find(|(at, _)| {
+        let before = text.get(..*at).and_then(|s| s.chars().next_back());
+        let after = text.get(at + name.len()..).and_then(|s| s.chars().next());
+        !before.is_some_and(|c| part_of_name(c) || c == '.') && !after.is_some_and(part_of_name)
+    });
+    match alone {
+        Some((at, _)) => place(engine, site, site.offset + at, name),
+        None => site.node.origin.place((engine.shown)(&site.item.root)),
+    }
+}
+
+fn place(engine: &Engine, site: Site<'_>, at: usize, part: &str) -> Place {
+    let before = site.text.get(..at).map_or(0, |before| before.chars().count());
+    // Blanks around an expression are no part of it.
+    let lead = part.chars().take_while(|c| c.is_whitespace()).count();
+    let shown = (engine.shown)(&site.item.root);
+    site.node.origin.place_within(shown, before + lead, part.trim())
+}

@@ -1,0 +1,132 @@
+//! Encryption: asked for as configured, never downgraded, and a bucket without it not written to.
+
+use super::*;
+
+fn keyed() -> s3::Bucket {
+    s3::Bucket { key: Some("alias/mirror".into()), ..settings() }
+}
+
+/// Writes something whole, something in parts, and a record; the places of all three.
+async fn write(s3: &S3) -> [String; 3] {
+    let (small, large) = (content(1000), content(600_000));
+    s3.put_content(&small).await.unwrap();
+    s3.put_content(&large).await.unwrap();
+    Records::put(s3, "a/record", "v".into(), When::Always).await.unwrap();
+    [place(&key(&small)), place(&key(&large)), "registry-mirror/v1/a/record".into()]
+}
+
+trait PutContent {
+    async fn put_content(&self, bytes: &Bytes) -> Result<Put, StoreError>;
+}
+
+impl PutContent for S3 {
+    async fn put_content(&self, bytes: &Bytes) -> Result<Put, StoreError> {
+        Store::put(self, &key(bytes), Payload::Bytes(bytes.clone()), &blob()).await
+    }
+}
+
+#[tokio::test]
+async fn a_named_key_goes_with_every_write() {
+    let bucket = Bucket::new();
+    for place in write(&open_as(&bucket, keyed(), tuning())).await {
+        let expected = ("aws:kms".to_owned(), Some(("alias/mirror".to_owned(), true)));
+        assert_eq!(bucket.sealed(&place), Some(expected), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn the_buckets_own_key_is_not_downgraded() {
+    let bucket = Bucket::new().sealing(Sealing::Kms("the bucket's".into()));
+    let s3 = open(&bucket);
+    assert_eq!(s3.probe().await.unwrap().encryption.as_deref(), Some("aws:kms"));
+    for place in write(&s3).await {
+        let (name, key) = bucket.sealed(&place).unwrap();
+        assert_eq!(name, "aws:kms", "{place}");
+        assert_eq!(key.unwrap().0, "the bucket's", "{place}");
+    }
+}
+
+#[tokio::test]
+async fn aes256_is_asked_for_where_the_default_names_nothing() {
+    for first in [content(1000), content(600_000)] {
+        let bucket = Bucket::new().sealing(Sealing::WhenAsked);
+        let s3 = open(&bucket);
+        assert_eq!(s3.put_content(&first).await, Ok(Put::Stored));
+        assert_eq!(bucket.sealed(&place(&key(&first))).unwrap().0, "AES256", "written anew");
+        bucket.reset_calls();
+        for place in write(&s3).await {
+            assert_eq!(bucket.sealed(&place).unwrap().0, "AES256", "{place}");
+        }
+        assert_eq!(bucket.calls("PutObject"), 2, "it was remembered");
+        assert_eq!(bucket.uploads(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_does_not_encrypt_is_not_written_to() {
+    for first in [content(1000), content(600_000)] {
+        let bucket = Bucket::new().sealing(Sealing::Never);
+        let kept = content(2000);
+        bucket.put(&place(&key(&kept)), kept.clone());
+        let s3 = open(&bucket);
+        assert_eq!(s3.put_content(&first).await, Err(StoreError::NotEncrypted));
+        assert_eq!(bucket.keys(), [place(&key(&kept))], "what was written is gone again");
+        assert_eq!(bucket.uploads(), [""; 0]);
+
+        bucket.reset_calls();
+        assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
+        let record = Records::put(&s3, "a/b", "v".into(), When::Always).await;
+        assert_eq!(record, Err(StoreError::NotEncrypted));
+        assert!(bucket.all_calls().is_empty(), "not even asked: {:?}", bucket.all_calls());
+        assert_eq!(read_found(Store::get(&s3, &key(&kept), None).await).await, kept);
+    }
+}
+
+#[tokio::test]
+async fn the_probe_finds_out_and_finds_it_mended() {
+    let bucket = Bucket::new().sealing(Sealing::Never);
+    let s3 = open(&bucket);
+    assert_eq!(s3.probe().await, Err(StoreError::NotEncrypted));
+    assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
+    bucket.set_sealing(Sealing::Aes256);
+    let found = Abilities { conditional: true, encryption: Some("AES256".into()) };
+    assert_eq!(s3.probe().await, Ok(found));
+    assert_eq!(s3.put_content(&content(10)).await, Ok(Put::Stored));
+}
+
+#[tokio::test]
+async fn a_named_key_that_is_not_used_counts_as_none() {
+    for sealing in [Sealing::Never] {
+        let bucket = Bucket::new().sealing(sealing);
+        let s3 = open_as(&bucket, keyed(), tuning());
+        assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
+        assert_eq!(bucket.calls("PutObject"), 1, "nothing else is tried in its place");
+        assert_eq!(bucket.keys(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_checked_where_encryption_is_not_wanted() {
+    let bucket = Bucket::new().sealing(Sealing::Never);
+    let s3 = open_as(&bucket, s3::Bucket { encrypt: false, ..settings() }, tuning());
+    let found = Abilities { conditional: true, encryption: None };
+    assert_eq!(s3.probe().await, Ok(found));
+    for place in write(&s3).await {
+        assert_eq!(bucket.sealed(&place), None, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_disabled_at_run_time_stops_writes_and_not_reads() {
+    let bucket = Bucket::new();
+    let s3 = open_as(&bucket, keyed(), tuning());
+    let kept = content(1000);
+    s3.put_content(&kept).await.unwrap();
+    bucket.fail("PutObject", Fault::Status(400, "KMS.DisabledException"), usize::MAX);
+    let refused = s3.put_content(&content(10)).await;
+    let code = "KMS.DisabledException".to_owned();
+    assert_eq!(refused, Err(StoreError::Denied { operation: "PutObject", code }));
+    assert_eq!(read_found(Store::get(&s3, &key(&kept), None).await).await, kept);
+    bucket.heal();
+    assert_eq!(s3.put_content(&content(10)).await, Ok(Put::Stored), "and goes on afterwards");
+}
