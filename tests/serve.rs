@@ -7,6 +7,7 @@ mod content;
 mod drain;
 mod hub;
 mod node;
+mod program;
 mod refusals;
 mod start;
 mod tls;

@@ -84,7 +84,7 @@ fn a_key_that_cannot_be_used_is_one_clear_line() {
     let found = with(&dir.path().join("missing"));
     assert!(found.message.starts_with("cannot read the private key `"), "{found:?}");
 
-    fs::set_permissions(&key, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
     let found = with(&key);
     assert!(found.message.contains(key.to_str().unwrap()), "{found:?}");
 }
