@@ -1,6 +1,9 @@
 //! The one table from the SDK's errors to ours. Only codes pass: a message may hold a signed
 //! address, a credential, or whatever the server cared to write.
 
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -23,13 +26,14 @@ pub(super) struct Failure {
 
 impl Failure {
     /// What `error` means.
-    pub(super) fn new<E: ProvideErrorMetadata>(
+    pub(super) fn new<E: ProvideErrorMetadata + Error + 'static>(
         operation: &'static str,
         error: &SdkError<E, HttpResponse>,
     ) -> Self {
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let code = match error {
             SdkError::ServiceError(answer) => answer.err().code().unwrap_or_default(),
+            _ if lacks_credentials(error) => "no credentials",
             SdkError::TimeoutError(_) => "timeout",
             SdkError::DispatchFailure(failure) if failure.is_timeout() => "timeout",
             SdkError::DispatchFailure(failure) if failure.is_io() => "connect",
@@ -140,6 +144,18 @@ impl From<Failure> for StoreError {
     }
 }
 
+/// Whether the SDK's chain found no credentials, which is our side's fault and not the bucket's.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// A code as it may be printed: what a code is made of, and not more than a line of it.
 fn sanitized(code: &str, status: u16) -> String {
     let code: String = code
@@ -187,6 +203,16 @@ mod tests {
         }
         assert_eq!(of(507, "x"), StoreError::Full { operation });
         assert!(matches!(of(400, "BadDigest"), StoreError::Broken { .. }));
+    }
+
+    #[test]
+    fn missing_credentials_are_named_as_such() {
+        use aws_sdk_s3::operation::get_object::GetObjectError;
+        let cause = CredentialsError::not_loaded("a provider's own words");
+        let error = SdkError::<GetObjectError, _>::construction_failure(cause);
+        let error = StoreError::from(Failure::new("GetObject", &error));
+        let code = "no credentials".to_owned();
+        assert_eq!(error, StoreError::Unavailable { operation: "GetObject", code });
     }
 
     #[test]

@@ -149,7 +149,9 @@ impl Inner {
                         bucket = self.bucket.name,
                         "the bucket does not encrypt, so it is not written to"
                     );
-                    self.delete(std::slice::from_ref(&write.key)).await?;
+                    if let Err(error) = self.delete_one(&write.key).await {
+                        tracing::error!(key = write.key, %error, "it stays there unencrypted");
+                    }
                     return Err(StoreError::NotEncrypted);
                 }
             }
