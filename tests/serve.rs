@@ -6,6 +6,8 @@ mod client;
 mod content;
 mod drain;
 mod hub;
+mod killed;
+mod limits;
 mod node;
 mod program;
 mod refusals;

@@ -1,6 +1,8 @@
 //! From the command line to settings. The one place that reads the environment and asks the
 //! machine for its names.
 
+#![expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+
 use std::{env, fs, io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use crate::{

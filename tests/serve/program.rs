@@ -13,7 +13,7 @@ use super::client::{connect, get, receive, send};
 use crate::support::hub::{Fault, Gate, Hub, Kind, noise};
 
 /// A program that is killed with its test.
-struct Program(Child);
+pub(super) struct Program(pub(super) Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -22,11 +22,11 @@ impl Drop for Program {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn serve(data: &Path, upstream: &str, port: u16) -> Program {
+pub(super) fn serve(data: &Path, upstream: &str, port: u16) -> Program {
     let inventory = data.join("mirror.yml");
     let text = format!(
         "all:\n  vars:\n    registry_mirror_store: filesystem\n    \
@@ -45,6 +45,16 @@ fn serve(data: &Path, upstream: &str, port: u16) -> Program {
         .spawn()
         .unwrap();
     Program(child)
+}
+
+impl Program {
+    /// Waits until it says that it is ready.
+    pub(super) fn ready(&mut self) {
+        let mut line = String::new();
+        let mut stdout = BufReader::new(self.0.stdout.as_mut().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.starts_with("ready on "), "it says `{line}`");
+    }
 }
 
 #[test]
