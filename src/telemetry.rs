@@ -125,7 +125,8 @@ pub struct Metrics {
     credential_refused: Gauge<i64, AtomicI64>,
     store_calls: Family<CallLabels, Counter>,
     spool_bytes: Gauge<u64, AtomicU64>,
-    near_bytes: Gauge<u64, AtomicU64>,
+    disk_size: Gauge<u64, AtomicU64>,
+    disk_free: Gauge<u64, AtomicU64>,
     pending_uploads: Gauge<u64, AtomicU64>,
 }
 
@@ -185,8 +186,15 @@ impl Metrics {
             Unit::Bytes,
             spool.clone(),
         );
-        let near = Gauge::default();
-        r.register_with_unit("near", "disk used by copies on this node", Unit::Bytes, near.clone());
+        let disk_size = Gauge::default();
+        r.register_with_unit(
+            "disk_size",
+            "the file system that holds copies and bodies in flight",
+            Unit::Bytes,
+            disk_size.clone(),
+        );
+        let disk_free = Gauge::default();
+        r.register_with_unit("disk_free", "what is free of it", Unit::Bytes, disk_free.clone());
         let pending_uploads = Gauge::default();
         r.register(
             "pending_uploads",
@@ -212,7 +220,8 @@ impl Metrics {
             credential_refused,
             store_calls,
             spool_bytes: spool,
-            near_bytes: near,
+            disk_size,
+            disk_free,
             pending_uploads,
             registry: Arc::new(registry),
         }
@@ -326,9 +335,10 @@ impl Metrics {
         self.spool_bytes.set(bytes);
     }
 
-    /// Bytes of disk that the node's copies take.
-    pub fn near(&self, bytes: u64) {
-        self.near_bytes.set(bytes);
+    /// The file system that holds copies and bodies in flight: all of its bytes, and the free ones.
+    pub fn disk(&self, size: u64, free: u64) {
+        self.disk_size.set(size);
+        self.disk_free.set(free);
     }
 
     /// How much content the shared store has yet to take.

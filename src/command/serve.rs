@@ -107,6 +107,8 @@ async fn serve(settings: Settings, engine: &Handle) -> ExitCode {
         Err(failure) => return failed(&failure),
     };
     say_ready(&settings.load(), service.server.address);
+    let mirror = service.mirror.clone();
+    engine.spawn(async move { mirror.probe().await });
     lifetime::until_told(&service, &settings, signals, engine).await
 }
 

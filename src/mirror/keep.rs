@@ -17,7 +17,7 @@ use tokio::{
 
 use super::lock;
 use crate::{
-    store::{Found, Info, Key, Meta, Payload, Put, Store, StoreError},
+    store::{Abilities, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -181,6 +181,13 @@ impl Keeper {
         let put = self.far.put(key, payload, meta).await;
         *lock(&self.shared.refused) = put.as_ref().err().map(ToString::to_string);
         put
+    }
+
+    /// Tries what the shared store can do, and notes if it fails.
+    pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
+        let probed = self.far.probe().await;
+        *lock(&self.shared.refused) = probed.as_ref().err().map(ToString::to_string);
+        probed
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -48,6 +48,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long the store may take over a record before the upstream is asked instead.
 const RECORD_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long after a failed probe of the store the next one is made.
+const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a mirror is made of.
 #[derive(Clone, Debug)]
@@ -207,6 +210,40 @@ impl Mirror {
                 .or_else(|| lock(&inner.upstream_trouble).clone()),
             spool: lock(&inner.spool_trouble).clone(),
         }
+    }
+
+    /// Tries the shared store and asks the upstream for a token, so that the log and
+    /// [`Self::health`] say early what does not work. Tries the store again while it fails.
+    /// To be run on the engine.
+    pub async fn probe(&self) {
+        let Inner { parts, keeper, .. } = &*self.inner;
+        let known: Option<Name> = "library/hello-world".parse().ok();
+        if let Some(name) = known {
+            let asking = timeout(DEADLINE, parts.upstream.visibility(&name, None));
+            let late = || Err(UpstreamError::passing("the upstream did not answer in time"));
+            let answer = asking.await.unwrap_or_else(|_| late());
+            self.inner.note(&answer);
+            if let Err(error) = answer {
+                tracing::warn!(%error, "the upstream cannot be reached; what is kept is served");
+            }
+        }
+        loop {
+            match keeper.probe().await {
+                Ok(abilities) => {
+                    let encryption = abilities.encryption.as_deref().unwrap_or("none");
+                    let conditional = abilities.conditional;
+                    tracing::info!(encryption, conditional, "the store can be written to");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the store cannot be written to; pulls go on"),
+            }
+            tokio::time::sleep(PROBE_AGAIN).await;
+        }
+    }
+
+    /// Brings the metrics up to date that nothing that happens keeps so.
+    pub fn measure(&self) {
+        self.inner.spool.measure();
     }
 
     /// Waits until no fill, no upload and no record is under way.

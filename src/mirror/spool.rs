@@ -38,6 +38,13 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Counts the disk, for the metrics.
+    pub(super) fn measure(&self) {
+        if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
+            self.metrics.disk(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        }
+    }
+
     /// A new file with room for `total` bytes, or for as much as comes if that is unknown. None if
     /// `limit` bytes or the disk would be exceeded.
     ///

@@ -48,6 +48,7 @@ impl Admin {
             "/livez" => livez(self.shared.is_draining()),
             "/readyz" => self.readyz(),
             "/metrics" => {
+                self.shared.mirror.measure();
                 let text = self.shared.metrics.text();
                 let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(text));
                 response.headers_mut().insert(CONTENT_TYPE, METRICS);

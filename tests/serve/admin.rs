@@ -24,6 +24,7 @@ fn health_and_metrics_are_open_to_who_reaches_them() {
     );
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(text.contains("registry_mirror_misses_total 0"), "{text}");
+    assert!(!text.contains("registry_mirror_disk_size_bytes 0"), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
 
     assert_eq!(get(node.admin(), "/").status, 404);

@@ -422,6 +422,7 @@ impl Store for Memory {
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {
+        self.gate(&self.refuse_writes).await?;
         Ok(Abilities::default())
     }
 }
