@@ -4,6 +4,7 @@
 
 mod support;
 
+mod docs;
 mod house;
 mod hub;
 mod inventory;

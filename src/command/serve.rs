@@ -108,7 +108,7 @@ async fn serve(settings: Settings, engine: &Handle) -> ExitCode {
     };
     say_ready(&settings.load(), service.server.address);
     let mirror = service.mirror.clone();
-    engine.spawn(async move { mirror.probe().await });
+    engine.spawn(async move { mirror.watch().await });
     lifetime::until_told(&service, &settings, signals, engine).await
 }
 

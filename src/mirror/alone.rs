@@ -15,6 +15,7 @@ use super::{
     Inner,
     answer::{Blob, BlobBytes, ByteRange, CutOff, Refusal, Verdict},
     blobs::cut,
+    keep::Outside,
     reader::Reader,
     refuse::refusal,
 };
@@ -22,11 +23,14 @@ use crate::{
     oci::{Digest, Hasher, Name},
     store::{Body, Key},
     telemetry::{Tier, Why},
-    upstream::Trust,
+    upstream::{Trust, UpstreamError},
 };
 
 /// How many chunks may wait for the client.
 const AHEAD: usize = 4;
+
+/// How long the upstream may take to begin.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a source may send nothing.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -55,7 +59,10 @@ impl Inner {
             let size = self.keeper.far_info(key).await?.size;
             return Some(Err(Refusal::Range { size }));
         }
-        let found = self.keeper.far(key, wanted).await?;
+        let found = match self.keeper.far_range(key, wanted).await {
+            Ok(found) => found?,
+            Err(Outside { size }) => return Some(Err(Refusal::Range { size })),
+        };
         let size = found.info.size;
         let range = match cut(size, range) {
             Ok(range) => range,
@@ -67,7 +74,9 @@ impl Inner {
                 (reader.boxed(), Tier::Disk, Verdict::Disk)
             }
             Body::Stream(chunks) => {
-                let relay = Relay::new(key.digest, range.clone(), size);
+                // What this mirror wrote was verified then; the whole is looked at again.
+                let whole = range == (0..size);
+                let relay = Relay::new(key.digest, &range, 0, whole);
                 (self.relay(relay, chunks, Some(key)), Tier::Bucket, Verdict::Bucket)
             }
         };
@@ -87,25 +96,34 @@ impl Inner {
             return blob;
         }
         self.parts.metrics.alone(Why::NoRoom);
+        // What ends with the blob is verified with the blob, so all of it has to pass.
         let mut from = match range {
-            Some(ByteRange::From(start) | ByteRange::Between(start, _)) => start,
-            None | Some(ByteRange::Last(_)) => 0,
+            Some(ByteRange::Between(start, _)) => start,
+            None | Some(ByteRange::From(_) | ByteRange::Last(_)) => 0,
         };
-        if let Some(range @ ByteRange::Last(_)) = range
-            && let Ok(Some(size)) = self.parts.upstream.blob_size(name, &key.digest, trust).await
-        {
-            from = cut(size, Some(range))?.start;
-        }
-        let asking = timeout(SILENCE, self.parts.upstream.blob(name, &key.digest, from, trust));
-        let blob = asking.await.map_err(|_| Refusal::Late)?;
-        let blob = blob.map_err(|error| refusal(error, Refusal::NoBlob))?;
-        let size = blob.total.ok_or_else(|| Refusal::Upstream {
-            why: "the upstream did not say the blob's length".into(),
-        })?;
-        let range = cut(size, range)?;
-        let relay = Relay::new(key.digest, range.clone(), size);
-        let relay = Relay { skip: range.start.saturating_sub(from), ..relay };
-        let body = self.relay(relay, blob.chunks, None);
+        let (chunks, size, range) = loop {
+            let asking = self.parts.upstream.blob(name, &key.digest, from, trust);
+            let answer = timeout(DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
+            let blob = match answer {
+                Ok(blob) => blob,
+                // Perhaps it is shorter than that: what it answers to the whole will tell.
+                Err(UpstreamError::Unavailable { .. }) if from > 0 => {
+                    from = 0;
+                    continue;
+                }
+                Err(error) => return Err(refusal(error, Refusal::NoBlob)),
+            };
+            let size = blob.total.ok_or_else(|| Refusal::Upstream {
+                why: "the upstream did not say the blob's length".into(),
+            })?;
+            let range = cut(size, range)?;
+            if range.end < size || from == 0 {
+                break (blob.chunks, size, range);
+            }
+            from = 0;
+        };
+        let relay = Relay::new(key.digest, &range, range.start - from, range.end == size);
+        let body = self.relay(relay, chunks, None);
         Ok(Blob { size, range, body: Some(body), verdict: Verdict::Alone })
     }
 
@@ -149,21 +167,21 @@ enum Cause {
     Left,
 }
 
-/// One passage: exactly the bytes of the range, the last chunk of a whole blob withheld until its
-/// digest is known to match.
+/// One passage: exactly the bytes of a range, those of its end withheld until the blob's digest is
+/// known to match, where that is to be looked at.
 struct Relay {
     digest: Digest,
     hasher: Option<Hasher>,
-    /// Bytes to throw away first.
+    /// Bytes to leave out first.
     skip: u64,
     left: u64,
 }
 
 impl Relay {
-    fn new(digest: Digest, range: Range<u64>, size: u64) -> Self {
-        let whole = range == (0..size);
-        let hasher = whole.then(|| Hasher::new(digest.algorithm()));
-        Self { digest, hasher, skip: 0, left: range.end - range.start }
+    /// `skip` bytes come before the range; to `verify`, they have to be the blob's beginning.
+    fn new(digest: Digest, range: &Range<u64>, skip: u64, verify: bool) -> Self {
+        let hasher = verify.then(|| Hasher::new(digest.algorithm()));
+        Self { digest, hasher, skip, left: range.end - range.start }
     }
 
     async fn run<E>(
@@ -175,25 +193,25 @@ impl Relay {
         while self.left > 0 {
             let next = timeout(SILENCE, chunks.next()).await.map_err(|_| Cause::Broken)?;
             let mut chunk = next.ok_or(Cause::Broken)?.map_err(|_| Cause::Broken)?;
-            let skip = self.skip.min(chunk.len() as u64);
-            self.skip -= skip;
-            // Both are at most the chunk's length.
-            let _ = chunk.split_to(usize::try_from(skip).unwrap_or(chunk.len()));
-            if chunk.len() as u64 > self.left {
+            let due = usize::try_from(self.skip.saturating_add(self.left)).unwrap_or(usize::MAX);
+            if chunk.len() > due {
                 if self.hasher.is_some() {
                     return Err(Cause::Mismatch);
                 }
-                chunk.truncate(usize::try_from(self.left).unwrap_or(chunk.len()));
+                chunk.truncate(due);
             }
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&chunk);
+            }
+            let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
+            self.skip -= skip as u64;
+            let chunk = chunk.split_off(skip);
             if chunk.is_empty() {
                 continue;
             }
             self.left -= chunk.len() as u64;
-            let ready = match &mut self.hasher {
-                Some(hasher) => {
-                    hasher.update(&chunk);
-                    std::mem::replace(&mut withheld, chunk)
-                }
+            let ready = match self.hasher {
+                Some(_) => std::mem::replace(&mut withheld, chunk),
                 None => chunk,
             };
             if !ready.is_empty() {

@@ -25,27 +25,23 @@ use crate::{
     upstream::UpstreamError,
 };
 
-/// How long a client waits for the first word on a blob before it is told to come again; below the
-/// 30 s after which containerd gives up on a mirror. The fetch itself goes on.
-const DEADLINE: Duration = Duration::from_secs(25);
+/// How long a client waits for the first word on a blob before it is told to come again; well below
+/// the 30 s after which containerd gives up on a mirror. The fetch itself goes on.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many blobs' lengths are remembered.
 const LENGTHS: usize = 50_000;
 
-/// The lengths of blobs as manifests gave them, and the blobs that the upstream does not have.
+/// The lengths of blobs as the upstream told them, and the blobs that it does not have.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    known: Cache<Digest, u64>,
+    known: Cache<(Name, Digest), u64>,
     missing: Cache<(Name, Digest), SystemTime>,
 }
 
 impl Sizes {
     pub(super) fn new() -> Self {
         Self { known: Cache::new(LENGTHS), missing: Cache::new(LENGTHS / 10) }
-    }
-
-    pub(super) fn insert(&self, digest: Digest, size: u64) {
-        self.known.insert(digest, size);
     }
 }
 
@@ -172,15 +168,19 @@ impl Inner {
         range: Option<ByteRange>,
         access: &Access,
     ) -> Result<Blob, Refusal> {
+        let asked = (name.clone(), key.digest);
         let near = self.keeper.near_info(key).await;
         let (size, verdict) = if let Some(info) = near {
             (info.size, Verdict::Disk)
         } else if let Some(size) = self.flights.length(key) {
             (size, Verdict::Joined)
-        } else if let Some(size) = self.sizes.known.get(&key.digest) {
-            (size, Verdict::Memory)
         } else if let Some(info) = self.keeper.far_info(key).await {
             (info.size, Verdict::Bucket)
+        } else if let Some(size) = self.sizes.known.get(&asked) {
+            (size, Verdict::Memory)
+        } else if self.sizes.missing.get(&asked).is_some_and(|until| self.parts.clock.now() < until)
+        {
+            return Err(Refusal::NoBlob);
         } else {
             let asking = self.parts.upstream.blob_size(name, &key.digest, access.trust);
             let answer = timeout(super::DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
@@ -193,7 +193,7 @@ impl Inner {
             let size = size.ok_or_else(|| Refusal::Upstream {
                 why: "the upstream did not say the blob's length".into(),
             })?;
-            self.sizes.insert(key.digest, size);
+            self.sizes.known.insert(asked, size);
             (size, Verdict::Asked)
         };
         let range = cut(size, range)?;

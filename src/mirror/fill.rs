@@ -55,7 +55,7 @@ impl<'a> Filling<'a> {
             return self.kept(Aboard { file, spooled: None }, range.end);
         }
         let mut sink = None;
-        if let Some(found) = self.mirror.keeper.far(key, None).await {
+        if let Some(found) = self.mirror.keeper.far(key).await {
             let size = found.info.size;
             match found.body {
                 Body::File(file, range) => {
@@ -99,7 +99,10 @@ impl<'a> Filling<'a> {
     fn begin(&self, total: Option<u64>, from: From) -> Result<Sink<'a>, Failure> {
         let limit = self.mirror.parts.settings.load().spool_size.0;
         let spooled = match self.mirror.spool.create(total, limit) {
-            Ok(spooled) => spooled.ok_or(Failure::NoRoom)?,
+            Ok(spooled) => {
+                super::lock(&self.mirror.spool_trouble).take();
+                spooled.ok_or(Failure::NoRoom)?
+            }
             Err(cause) => {
                 self.mirror.spool_failed(&cause);
                 return Err(Failure::NoRoom);

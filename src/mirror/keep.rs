@@ -2,7 +2,7 @@
 //! back. A store that fails costs its use, never a pull.
 
 use std::{
-    collections::HashMap,
+    collections::VecDeque,
     fmt,
     ops::Range,
     sync::{Arc, Mutex},
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::lock;
 use crate::{
-    store::{Abilities, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
+    store::{Abilities, Body, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -48,9 +48,15 @@ struct Shared {
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
     refused: Mutex<Option<String>>,
-    /// What the shared store has yet to take.
-    pending: Mutex<HashMap<Key, Meta>>,
+    /// What the shared store has yet to take, in the order in which it is tried.
+    pending: Mutex<VecDeque<(Key, Meta)>>,
     wake: Notify,
+}
+
+/// A range lies outside content of that length.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outside {
+    pub(super) size: u64,
 }
 
 /// Where something was kept.
@@ -101,12 +107,27 @@ impl Keeper {
 
     /// Content in the shared store, if this mirror wrote it; none also where the store fails or
     /// does not answer in time.
-    pub(super) async fn far(&self, key: &Key, range: Option<Range<u64>>) -> Option<Found> {
+    ///
+    /// # Errors
+    /// The range lies outside the content.
+    pub(super) async fn far_range(
+        &self,
+        key: &Key,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Found>, Outside> {
         if !self.may_read() {
-            return None;
+            return Ok(None);
         }
         let answer = timeout(DEADLINE, self.far.get(key, range)).await;
-        self.settle("get", answer).filter(|found| found.info.meta.verified)
+        if let Ok(Err(StoreError::OutOfRange { size })) = answer {
+            return Err(Outside { size });
+        }
+        Ok(self.settle("get", answer).filter(|found| found.info.meta.verified))
+    }
+
+    /// All of the content, on the same terms.
+    pub(super) async fn far(&self, key: &Key) -> Option<Found> {
+        self.far_range(key, None).await.ok().flatten()
     }
 
     /// What is known of content in the shared store, on the same terms.
@@ -132,7 +153,6 @@ impl Keeper {
                 lock(&self.shared.down).take();
                 return answer;
             }
-            Ok(Err(StoreError::OutOfRange { .. })) => return None,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the store did not answer `{operation}` in time"),
         };
@@ -168,7 +188,7 @@ impl Keeper {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(%error, digest = %key.digest, "the shared store does not take it");
-                if near && error.retryable() {
+                if near {
                     self.postpone(key, meta);
                 }
                 false
@@ -187,13 +207,16 @@ impl Keeper {
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
         let probed = self.far.probe().await;
         *lock(&self.shared.refused) = probed.as_ref().err().map(ToString::to_string);
+        if probed.is_ok() {
+            lock(&self.shared.down).take();
+        }
         probed
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {
         let mut pending = lock(&self.shared.pending);
         if pending.len() < PENDING {
-            pending.insert(key.clone(), meta.clone());
+            pending.push_back((key.clone(), meta.clone()));
         }
         self.metrics.pending_uploads(pending.len() as u64);
         drop(pending);
@@ -201,33 +224,40 @@ impl Keeper {
     }
 
     /// Uploads what is pending, one after the other, with growing pauses while the store refuses.
+    /// What is refused goes to the end, so that one thing that is never taken stops no other.
     async fn upload_pending(&self) {
         let mut pause = RETRY.0;
         loop {
-            let next =
-                lock(&self.shared.pending).iter().next().map(|(k, m)| (k.clone(), m.clone()));
+            let next = lock(&self.shared.pending).front().cloned();
             let Some((key, meta)) = next else { return };
-            if !self.upload_again(&key, &meta).await {
+            let done = self.upload_again(&key, &meta).await;
+            self.was_tried(done);
+            if done {
+                pause = RETRY.0;
+            } else {
                 sleep(pause).await;
                 pause = (pause * 2).min(RETRY.1);
-                continue;
             }
-            pause = RETRY.0;
-            let mut pending = lock(&self.shared.pending);
-            pending.remove(&key);
-            self.metrics.pending_uploads(pending.len() as u64);
         }
     }
 
-    /// Whether the shared store has it now, or never will.
+    /// Takes the first of what is pending away, or to the end if it is to be tried again.
+    fn was_tried(&self, done: bool) {
+        let mut pending = lock(&self.shared.pending);
+        if let Some(tried) = pending.pop_front()
+            && !done
+        {
+            pending.push_back(tried);
+        }
+        self.metrics.pending_uploads(pending.len() as u64);
+    }
+
+    /// Whether nothing more is to be done: the shared store has it now, or the node no longer has.
     async fn upload_again(&self, key: &Key, meta: &Meta) -> bool {
         let Some(found) = self.near(key).await else { return true };
-        let crate::store::Body::File(file, range) = found.body else { return true };
+        let Body::File(file, range) = found.body else { return true };
         let payload = Payload::File { file, len: range.end };
-        match self.upload(key, payload, meta).await {
-            Ok(_) => true,
-            Err(error) => !error.retryable(),
-        }
+        self.upload(key, payload, meta).await.is_ok()
     }
 
     /// Forgets content that turned out to be wrong.

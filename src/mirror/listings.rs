@@ -23,6 +23,9 @@ use crate::{
 /// How much memory listings may take, in bytes.
 const MEMORY: u64 = 4 << 20;
 
+/// How many listings that the upstream does not have are remembered.
+const MISSING: usize = 10_000;
+
 /// What is listed of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
@@ -51,12 +54,18 @@ impl Weighter<Question, Known> for Weight {
 #[derive(Debug)]
 pub(super) struct Listings {
     known: Cache<Question, Known, Weight>,
+    /// Until when what the upstream does not have is not asked for again.
+    missing: Cache<Question, SystemTime>,
     asking: Once<Question, Result<(Known, Option<Why>), Refusal>>,
 }
 
 impl Listings {
     pub(super) fn new() -> Self {
-        Self { known: Cache::with_weighter(1024, MEMORY, Weight), asking: Once::new() }
+        Self {
+            known: Cache::with_weighter(1024, MEMORY, Weight),
+            missing: Cache::new(MISSING),
+            asking: Once::new(),
+        }
     }
 }
 
@@ -77,7 +86,11 @@ impl Inner {
             self.parts.metrics.hit(Tier::Memory, 1);
             return Ok(answer(known, None, Verdict::Memory));
         }
+        if self.listings.missing.get(&question).is_some_and(|until| now < until) {
+            return Err(missing(what));
+        }
         let ask = || {
+            let not_found_ttl = settings.not_found_ttl.0;
             let (mirror, question, trust) = (self.clone(), question.clone(), access.trust);
             let max_stale = settings.tag_max_stale.0;
             async move {
@@ -99,15 +112,23 @@ impl Inner {
                         mirror.listings.known.insert(question, known.clone());
                         Ok((known, None))
                     }
+                    Err(error) if error.is_answer() => {
+                        mirror.listings.known.remove(&question);
+                        if error == UpstreamError::Denied {
+                            mirror.doubt(name);
+                        } else {
+                            mirror.listings.missing.insert(question, now + not_found_ttl);
+                        }
+                        Err(refusal(error, missing(what)))
+                    }
                     Err(error) => {
                         let stale = mirror.listings.known.get(&question);
-                        let stale = stale.filter(|known| age(now, known.checked_at) <= max_stale);
-                        match stale {
-                            Some(known) if !error.is_answer() => {
+                        match stale.filter(|known| age(now, known.checked_at) <= max_stale) {
+                            Some(known) => {
                                 tracing::warn!(repository = %name, %error, "a stale listing is served");
                                 Ok((known, Some(why(&error))))
                             }
-                            _ => Err(refusal(error, missing(what))),
+                            None => Err(refusal(error, missing(what))),
                         }
                     }
                 }

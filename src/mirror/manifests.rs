@@ -17,14 +17,14 @@ use crate::{
     oci::{Digest, MANIFEST_TYPES, MAX_MANIFEST, MediaType, Name, Outline, Reference},
     store::{Area, Body, Found, Key, Meta, Payload},
     telemetry::Tier,
-    upstream::{self, UpstreamError},
+    upstream::{self, Trust, UpstreamError},
 };
 
 /// How much memory manifests may take, in bytes.
 const MEMORY: u64 = 16 << 20;
 
 /// How long the upstream may take over a manifest.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// For how long an answer that cannot change may be repeated without asking the mirror.
 const REPEAT: Duration = Duration::from_secs(300);
@@ -58,7 +58,7 @@ type Answer = Result<(Arc<Kept>, Verdict), Refusal>;
 pub(super) struct Manifests {
     known: Cache<Key, Arc<Kept>, Weight>,
     missing: Cache<(Name, Digest), SystemTime>,
-    asking: Once<Key, Answer>,
+    asking: Once<Key, (Name, Answer)>,
 }
 
 impl Manifests {
@@ -105,17 +105,18 @@ impl Inner {
         }
         let (kept, verdict) = match (self.content(name, &key, &access).await, &resolved) {
             (Ok(found), Some((tag, _))) => {
-                self.tags.settle(name, tag, digest);
+                self.settle_tag(name, tag, digest);
                 found
             }
             (Ok(found), None) => found,
-            (Err(Refusal::NoManifest), Some((tag, _))) => {
-                self.tags.forget(name, tag);
-                return Err(Refusal::NoManifest);
+            (Err(no @ (Refusal::NoManifest | Refusal::NoRepository)), Some((tag, _))) => {
+                self.forget_tag(name, tag);
+                return Err(no);
             }
             // The tag has moved to something that cannot be had now: the last manifest stands.
-            (Err(error), Some((_, resolved))) => match resolved.state.before {
+            (Err(error), Some((_, resolved))) => match &resolved.state.before {
                 Some(before) => {
+                    let before = before.digest;
                     let key = Key { area: access.area.clone(), digest: before };
                     let Ok(found) = self.content(name, &key, &access).await else {
                         return Err(error);
@@ -206,30 +207,43 @@ impl Inner {
             let (mirror, name, key) = (self.clone(), name.clone(), key.clone());
             let (trust, busy) = (access.trust, self.busy());
             async move {
-                if let Some(found) = mirror.kept(&key).await {
-                    return Ok(found);
-                }
-                mirror.parts.metrics.miss();
-                let reference = Reference::Digest(key.digest);
-                let asking = mirror.parts.upstream.manifest(&name, &reference, trust);
-                let answer = timeout(DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
-                mirror.note(&answer);
-                let manifest = answer.map_err(|error| mirror.manifest_refused(missing, error))?;
-                let kept = mirror.keep_manifest(&key.area, manifest);
+                let answer = mirror.fetch(&name, &key, trust).await;
                 drop(busy);
-                Ok((kept, Verdict::Fetched))
+                (name, answer)
             }
         };
-        let (answer, joined) =
-            self.manifests.asking.ask(&self.parts.engine, key.clone(), ask).await;
-        let failed = || Err(Refusal::Upstream { why: "the manifest could not be fetched".into() });
-        match answer.unwrap_or_else(failed) {
-            Ok((kept, Verdict::Fetched)) if joined => {
-                self.parts.metrics.join();
-                Ok((kept, Verdict::Joined))
-            }
-            answer => answer,
+        loop {
+            let asking = self.manifests.asking.ask(&self.parts.engine, key.clone(), ask);
+            let (answer, joined) = asking.await;
+            let (asker, answer) = answer.ok_or_else(|| Refusal::Upstream {
+                why: "the manifest could not be fetched".into(),
+            })?;
+            return match answer {
+                // Another repository's question, and its answer is about that repository.
+                Err(Refusal::NoManifest | Refusal::NoRepository) if joined && asker != *name => {
+                    continue;
+                }
+                Ok((kept, Verdict::Fetched)) if joined => {
+                    self.parts.metrics.join();
+                    Ok((kept, Verdict::Joined))
+                }
+                answer => answer,
+            };
         }
+    }
+
+    async fn fetch(self: &Arc<Self>, name: &Name, key: &Key, trust: Trust) -> Answer {
+        if let Some(found) = self.kept(key).await {
+            return Ok(found);
+        }
+        self.parts.metrics.miss();
+        let reference = Reference::Digest(key.digest);
+        let asking = self.parts.upstream.manifest(name, &reference, trust);
+        let answer = timeout(DEADLINE, asking).await.map_err(|_| Refusal::Late)?;
+        self.note(&answer);
+        let missing = (name.clone(), key.digest);
+        let manifest = answer.map_err(|error| self.manifest_refused(missing, error))?;
+        Ok((self.keep_manifest(&key.area, manifest), Verdict::Fetched))
     }
 
     fn manifest_refused(&self, missing: (Name, Digest), error: UpstreamError) -> Refusal {
@@ -256,7 +270,7 @@ impl Inner {
         }
         let (found, tier, verdict) = match self.keeper.near(key).await {
             Some(found) => (found, Tier::Disk, Verdict::Disk),
-            None => match self.keeper.far(key, None).await? {
+            None => match self.keeper.far(key).await? {
                 found @ Found { body: Body::File(..), .. } => (found, Tier::Disk, Verdict::Disk),
                 found => (found, Tier::Bucket, Verdict::Bucket),
             },
@@ -322,9 +336,6 @@ impl Inner {
 
     fn remember(&self, key: &Key, media_type: Option<MediaType>, bytes: Bytes) -> Arc<Kept> {
         let outline = Outline::read(&bytes);
-        for child in &outline.blobs {
-            self.sizes.insert(child.digest, child.size);
-        }
         let children = outline.manifests.iter().chain(&outline.blobs).map(|child| child.digest);
         let is_index = !outline.manifests.is_empty();
         let media_type =

@@ -17,7 +17,7 @@ use crate::{
     settings::Settings,
     store::{Area, Key, Records, Store},
     telemetry::{Metrics, Tier},
-    upstream::{Upstream, UpstreamError},
+    upstream::{Trust, Upstream, UpstreamError},
 };
 
 mod alone;
@@ -49,7 +49,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the store may take over a record before the upstream is asked instead.
 const RECORD_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long after a failed probe of the store the next one is made.
+/// How long after a failure of the store it is tried again.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a mirror is made of.
@@ -212,30 +212,35 @@ impl Mirror {
         }
     }
 
-    /// Tries the shared store and asks the upstream for a token, so that the log and
-    /// [`Self::health`] say early what does not work. Tries the store again while it fails.
-    /// To be run on the engine.
-    pub async fn probe(&self) {
+    /// Tries the shared store and asks the upstream for what is free of its limit, so that the log and
+    /// [`Self::health`] say early what does not work. Goes on for ever, and tries the store again
+    /// while it fails, so that its return is noticed without a client. To be run on the engine.
+    pub async fn watch(&self) {
         let Inner { parts, keeper, .. } = &*self.inner;
-        let known: Option<Name> = "library/hello-world".parse().ok();
-        if let Some(name) = known {
-            let asking = timeout(DEADLINE, parts.upstream.visibility(&name, None));
+        let image = ("library/hello-world".parse(), "latest".parse().map(Reference::Tag));
+        if let (Ok(name), Ok(tag)) = image {
+            let asking = timeout(DEADLINE, parts.upstream.head(&name, &tag, Trust::Public));
             let late = || Err(UpstreamError::passing("the upstream did not answer in time"));
             let answer = asking.await.unwrap_or_else(|_| late());
             self.inner.note(&answer);
-            if let Err(error) = answer {
+            if let Some(error) = answer.err().filter(|error| !error.is_answer()) {
                 tracing::warn!(%error, "the upstream cannot be reached; what is kept is served");
             }
         }
+        let mut tried = false;
         loop {
-            match keeper.probe().await {
-                Ok(abilities) => {
-                    let encryption = abilities.encryption.as_deref().unwrap_or("none");
-                    let conditional = abilities.conditional;
-                    tracing::info!(encryption, conditional, "the store can be written to");
-                    return;
+            if !tried || keeper.trouble().is_some() {
+                match keeper.probe().await {
+                    Ok(abilities) => {
+                        let encryption = abilities.encryption.as_deref().unwrap_or("none");
+                        let conditional = abilities.conditional;
+                        tracing::info!(encryption, conditional, "the store can be written to");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the store cannot be written to; pulls go on");
+                    }
                 }
-                Err(error) => tracing::warn!(%error, "the store cannot be written to; pulls go on"),
+                tried = true;
             }
             tokio::time::sleep(PROBE_AGAIN).await;
         }

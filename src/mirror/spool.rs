@@ -12,6 +12,11 @@ use std::{
     },
 };
 
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
+
 use crate::{store, telemetry::Metrics};
 
 /// A blob of unknown length reserves this much at a time, in bytes.
@@ -58,6 +63,12 @@ impl Spool {
             return Ok(None);
         }
         let file = Arc::new(store::fs::temporary(&self.directory)?);
+        // What others have reserved and not written yet counts as free until it is allocated.
+        match total.map(|total| fallocate(&file, FallocateFlags::KEEP_SIZE, 0, total)) {
+            Some(Err(Errno::NOSPC | Errno::DQUOT)) => return Ok(None),
+            // Not every file system can, and an empty blob needs nothing.
+            None | Some(_) => {}
+        }
         Ok(Some(Spooled { file, room, limit }))
     }
 }

@@ -6,8 +6,12 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+
+mod record;
+mod rule;
+
+use rule::ttl;
 
 use super::{
     Inner,
@@ -17,10 +21,9 @@ use super::{
     visibility::Access,
 };
 use crate::{
-    clock::{age, from_unix, to_unix},
+    clock::age,
     oci::{Digest, MediaType, Name, Reference, Tag},
-    settings::{Settings, TagRule},
-    store::When,
+    settings::Settings,
     telemetry::Why,
     upstream::{Head, Scope, UpstreamError},
 };
@@ -41,17 +44,7 @@ pub(super) struct State {
     /// Why the last check failed, and until when it stands.
     failed: Option<(Why, SystemTime)>,
     /// What the tag meant before, for as long as the new manifest has not been had.
-    pub(super) before: Option<Digest>,
-}
-
-/// The record of a tag.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    digest: String,
-    media_type: Option<String>,
-    size: Option<u64>,
-    /// Seconds since 1970.
-    checked_at: u64,
+    pub(super) before: Option<Arc<State>>,
 }
 
 /// What a tag means now.
@@ -81,22 +74,6 @@ impl Tags {
     pub(super) fn new() -> Self {
         Self { known: Cache::new(REMEMBERED), missing: Cache::new(REMEMBERED), asking: Once::new() }
     }
-
-    /// The manifest that the tag means was had: what it meant before no longer matters.
-    pub(super) fn settle(&self, name: &Name, tag: &Tag, digest: Digest) {
-        let key = (name.clone(), tag.clone());
-        if let Some(state) = self.known.get(&key)
-            && state.digest == digest
-            && state.before.is_some()
-        {
-            self.known.insert(key, State { before: None, ..state });
-        }
-    }
-
-    /// The upstream does not have what the tag was said to mean.
-    pub(super) fn forget(&self, name: &Name, tag: &Tag) {
-        self.known.remove(&(name.clone(), tag.clone()));
-    }
 }
 
 impl Inner {
@@ -111,10 +88,13 @@ impl Inner {
         let settings = self.parts.settings.load_full();
         let key = (name.clone(), tag.clone());
         let now = self.parts.clock.now();
-        if let Some(state) = self.tags.known.get(&key)
-            && let Some(resolved) = believe(state, name, tag, &settings, now)
-        {
-            return Ok(resolved);
+        if let Some(state) = self.tags.known.get(&key) {
+            if let Some(before) = self.must_stand(&state, access).await {
+                return self.stand(key, before, Why::Limit, &settings);
+            }
+            if let Some(resolved) = believe(state, name, tag, &settings, now) {
+                return Ok(resolved);
+            }
         }
         if self.tags.missing.get(&key).is_some_and(|until| now < until) {
             return Err(Refusal::NoManifest);
@@ -138,9 +118,10 @@ impl Inner {
         let (name, tag) = &key;
         let mut known = self.tags.known.get(&key);
         // Another node may have checked it since.
-        if let Some(state) = self.recorded_tag(name, tag).await
+        if let Some(mut state) = self.recorded_tag(name, tag).await
             && known.as_ref().is_none_or(|known| known.checked_at < state.checked_at)
         {
+            state.before = before(known, state.digest);
             self.tags.known.insert(key.clone(), state.clone());
             if let Some(resolved) =
                 believe(state.clone(), name, tag, settings, self.parts.clock.now())
@@ -158,35 +139,28 @@ impl Inner {
         self.note(&answer);
         match answer {
             Ok((head, digest)) => {
-                let before = known.filter(|known| known.digest != digest);
-                if let Some(state) = &before
-                    && matches!(self.parts.upstream.cooling(), Some((Scope::Pulls, _)))
-                    && !self.has_manifest(&access.area, digest).await
-                {
-                    // The new manifest cannot be had now, so the tag means what it meant.
-                    return self.stand(key, state.clone(), Why::Limit, settings);
-                }
                 let state = State {
                     digest,
                     media_type: head.media_type,
                     size: head.size,
                     checked_at: now,
                     failed: None,
-                    before: before.map(|state| state.before.unwrap_or(state.digest)),
+                    before: before(known, digest),
                 };
-                let record = Record {
-                    digest: digest.to_string(),
-                    media_type: state.media_type.as_ref().map(ToString::to_string),
-                    size: state.size,
-                    checked_at: to_unix(now),
-                };
-                self.write_record(path(name, tag), &record, When::Always);
+                if let Some(before) = self.must_stand(&state, access).await {
+                    return self.stand(key, before, Why::Limit, settings);
+                }
+                if state.before.is_none() {
+                    self.record_tag(name, tag, &state);
+                }
                 let until = now + ttl(settings, name, tag);
                 self.tags.known.insert(key, state.clone());
                 Ok(Resolved { state, until, stale: None, asked: true })
             }
             Err(error) if error.is_answer() => {
-                self.tags.known.remove(&key);
+                if self.tags.known.remove(&key).is_some() || known.is_some() {
+                    self.record_absence(name, tag);
+                }
                 if error == UpstreamError::Denied {
                     self.doubt(name);
                 } else {
@@ -202,6 +176,34 @@ impl Inner {
                 _ => Err(refusal(error, Refusal::NoManifest)),
             },
         }
+    }
+
+    /// What the tag meant before, if its new manifest cannot be had now: pulls are cooling off, and
+    /// it is not kept.
+    async fn must_stand(&self, state: &State, access: &Access) -> Option<State> {
+        let before = state.before.as_ref()?;
+        let cooling = matches!(self.parts.upstream.cooling(), Some((Scope::Pulls, _)));
+        (cooling && !self.has_manifest(&access.area, state.digest).await)
+            .then(|| State::clone(before))
+    }
+
+    /// The manifest that the tag means was had: what it meant before no longer matters.
+    pub(super) fn settle_tag(&self, name: &Name, tag: &Tag, digest: Digest) {
+        let key = (name.clone(), tag.clone());
+        if let Some(state) = self.tags.known.get(&key)
+            && state.digest == digest
+            && state.before.is_some()
+        {
+            let state = State { before: None, ..state };
+            self.record_tag(name, tag, &state);
+            self.tags.known.insert(key, state);
+        }
+    }
+
+    /// The upstream does not have, or does not give, what the tag was said to mean.
+    pub(super) fn forget_tag(&self, name: &Name, tag: &Tag) {
+        self.tags.known.remove(&(name.clone(), tag.clone()));
+        self.record_absence(name, tag);
     }
 
     /// HEAD of a manifest, and what it hashes to; by GET where the upstream's HEAD does not say.
@@ -234,18 +236,15 @@ impl Inner {
         self.tags.known.insert(key.clone(), state.clone());
         believe(state, &key.0, &key.1, settings, now).ok_or(Refusal::Late)
     }
+}
 
-    async fn recorded_tag(&self, name: &Name, tag: &Tag) -> Option<State> {
-        let record: Record = self.read_record(&path(name, tag)).await?;
-        Some(State {
-            digest: record.digest.parse().ok()?,
-            media_type: record.media_type.and_then(|text| text.parse().ok()),
-            size: record.size,
-            checked_at: from_unix(record.checked_at),
-            failed: None,
-            before: None,
-        })
+/// What a tag meant that now means `digest`, as long as that has not been had.
+fn before(known: Option<State>, digest: Digest) -> Option<Arc<State>> {
+    let known = known?;
+    if known.digest == digest {
+        return known.before;
     }
+    Some(known.before.clone().unwrap_or_else(|| Arc::new(State { before: None, ..known })))
 }
 
 /// The answer that `state` gives without asking anybody, if it gives one.
@@ -268,65 +267,4 @@ fn believe(
         stale: Some(why),
         asked: false,
     })
-}
-
-fn ttl(settings: &Settings, name: &Name, tag: &Tag) -> Duration {
-    let matching = settings.tag_rules.iter().find(|rule| matches(rule, name, tag));
-    matching.map_or(settings.tag_ttl, |rule| rule.ttl).0
-}
-
-/// Whether a rule's pattern covers a tag; an official image is covered with and without its
-/// `library/`.
-fn matches(rule: &TagRule, name: &Name, tag: &Tag) -> bool {
-    let full = format!("{name}:{tag}");
-    let short = full.strip_prefix("library/");
-    glob(rule.pattern.as_bytes(), full.as_bytes())
-        || short.is_some_and(|short| glob(rule.pattern.as_bytes(), short.as_bytes()))
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for any text. Linear in practice and at
-/// most quadratic: only the last `*` is ever gone back to.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p + 1, t));
-            p += 1;
-        } else if pattern.get(p) == Some(&text[t]) {
-            (p, t) = (p + 1, t + 1);
-        } else if let Some((after, taken)) = star {
-            (p, t) = (after, taken + 1);
-            star = Some((after, taken + 1));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-fn path(name: &Name, tag: &Tag) -> String {
-    format!("repositories/{name}/_tags/{tag}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, text) in [
-            ("acme/*:latest", "acme/app:latest"),
-            ("acme/*:latest", "acme/a/b:latest"),
-            ("*:*", "a:b"),
-            ("*", ""),
-            ("a*b*c", "aXbYbZc"),
-        ] {
-            assert!(glob(pattern.as_bytes(), text.as_bytes()), "`{pattern}` misses `{text}`");
-        }
-        for (pattern, text) in
-            [("acme/*:latest", "acme/app:1"), ("a", "ab"), ("a*b", "ac"), ("", "a")]
-        {
-            assert!(!glob(pattern.as_bytes(), text.as_bytes()), "`{pattern}` takes `{text}`");
-        }
-    }
 }

@@ -177,9 +177,12 @@ impl Inner {
         Some(Verdict { public: record.public, checked_at, patience: checked_at })
     }
 
-    /// The upstream denied what its token service had granted: ask anew next time.
+    /// The upstream denied what its token service had granted: ask anew next time, and do not go by
+    /// what was found out before.
     pub(super) fn doubt(&self, name: &Name) {
-        self.verdicts.known.remove(name);
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let verdict = Verdict { public: false, checked_at: long_ago, patience: long_ago };
+        self.verdicts.known.insert(name.clone(), verdict);
     }
 
     /// Writes a small record, without anybody waiting for it.

@@ -31,12 +31,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {what} `{}`", path.display())]
+    #[error("cannot read {what} {place}")]
     Read {
         /// `the certificate` or `the private key`.
         what: &'static str,
-        /// Which file.
-        path: PathBuf,
+        /// Which file, or which setting names it.
+        place: String,
         /// Why, as the system said.
         #[source]
         source: std::io::Error,
@@ -112,7 +112,7 @@ impl Identity {
     /// See [`TlsError`].
     pub fn of_files(certificate: &str, key: &Secret) -> Result<Arc<Self>, TlsError> {
         let certificate = Source::of(certificate, "the certificate");
-        let key = Source::of(key.expose(), "the private key");
+        let key = Source::of(key.expose(), source::KEY);
         let seen = [certificate.stamp(), key.stamp()];
         let pair = read(&certificate, &key)?;
         let files = Files { certificate, key, seen: Mutex::new(seen) };

@@ -11,9 +11,11 @@ from support.servers import Upstream
 
 
 def run_command():
-    """The words of the command in the README that runs the mirror."""
+    """The command in the README that runs the mirror, with the program that is built already:
+    what is tried is the command, not the compiler."""
     readme = (ROOT / "README.md").read_text()
-    return re.search(r"^ *(cargo run .*serve .*)$", readme, re.MULTILINE).group(1).split()
+    arguments = re.search(r"^ *cargo run --release -- (serve .*)$", readme, re.MULTILINE).group(1)
+    return [os.environ["MIRROR_BIN"], *arguments.split()]
 
 
 def main():
@@ -22,18 +24,15 @@ def main():
         descriptor = upstream.push.image("library/e2e-quickstart", "1", image.tiny("quickstart", lab.dir))
         clone = lab.dir / "clone"
         lab.run(["git", "clone", "--quiet", ROOT, clone])
-        # The build that is there already serves: what is tried is the command, not the compiler.
-        target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-        words = [word for word in run_command() if word != "--release"]
         port, admin = free_port(), free_port()
         log = lab.dir / "quickstart.log"
         process = lab.start("quickstart", [
-            "env", "-C", clone, *words,
+            "env", "-C", clone, *run_command(),
             "-e", f"registry_mirror_upstream_url={upstream.url}",
             "-e", f"registry_mirror_listen_port={port}",
-            "-e", f"registry_mirror_admin_address=127.0.0.1:{admin}"], {"CARGO_TARGET_DIR": target})
+            "-e", f"registry_mirror_admin_address=127.0.0.1:{admin}"])
         url = f"http://127.0.0.1:{port}"
-        lab.wait("the ready line", lambda: f"ready on {url}\n" in log.read_text(), 1800, process)
+        lab.wait("the ready line", lambda: f"ready on {url}\n" in log.read_text(), 60, process)
         lab.check("it says where it is ready", True, url)
         hint = f"hint: docker pull 127.0.0.1:{port}/library/alpine\n"
         lab.check("it says how to use it", hint in log.read_text())

@@ -50,6 +50,11 @@ def main():
         for name in ["e2e-warm", "e2e-killed", "e2e-hanging", "e2e-after"]:
             pulls.push(name)
 
+        # The suites that every store must pass, in a bucket of their own.
+        suites = lab.run(["cargo", "test", "--quiet", "--test", "it", "--", "store_s3::real", "--ignored"],
+                         {"REGISTRY_MIRROR_TEST_S3": f"{bucket.url},e2e-conformance"}, 1800, fatal=False)
+        lab.check("the conformance suites hold on a real server", suites is not None)
+
         lab.check("an image is pulled through a mirror with a bucket", pulls.pull("e2e-warm"))
         lab.wait("the bucket to be filled", lambda: filled(bucket, pulls.blobs["e2e-warm"]))
         lab.check("its objects are where registry:2 puts them", True)

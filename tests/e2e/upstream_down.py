@@ -67,8 +67,11 @@ def main():
         # Every use of a tag is checked upstream.
         mirror = Mirror(lab, upstream, tag_ttl="0s").start()
         layer, other = image.tiny("kept", lab.dir), image.tiny("never-pulled", lab.dir)
+        # A fetch that was begun while the upstream hung goes on when it is back.
+        begun = image.tiny("begun-too-early", lab.dir)
         descriptor = upstream.push.image(NAME, "1", layer)
         upstream.push.image(NAME, "2", other)
+        upstream.push.image(NAME, "3", begun)
         for path in ["manifests/1", f"manifests/{descriptor['digest']}", f"blobs/{layer.digest}"]:
             answer, _ = timed(f"{mirror.url}/v2/{NAME}/{path}")
             lab.check(f"{path.split(':')[0]} is pulled while the upstream is there", answer.status == 200,
@@ -76,7 +79,7 @@ def main():
 
         upstream.process.signal(signal.SIGSTOP)
         served(lab, mirror, descriptor, layer.digest, "hanging")
-        refused(lab, mirror, other.digest, "hanging")
+        refused(lab, mirror, begun.digest, "hanging")
         upstream.process.signal(signal.SIGCONT)
 
         upstream.process.stop()

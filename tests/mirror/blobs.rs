@@ -282,6 +282,12 @@ async fn without_room_each_client_is_served_alone_and_verified() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (got, end) = read(bench.blob(digest).await.unwrap()).await;
     assert!(end.is_err() && got.len() < LENGTH, "a wrong blob was completed");
+    bench.script.next([Transfer::Whole, Transfer::WrongFrom(LENGTH as u64 - 1)]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rest = bench.range(digest, Some(ByteRange::From(1000))).await.unwrap();
+    assert!(read(rest).await.1.is_err(), "the rest of a wrong blob was completed");
+    let outside = bench.range(digest, Some(ByteRange::From(LENGTH as u64))).await.unwrap_err();
+    assert_eq!(outside, Refusal::Range { size: LENGTH as u64 });
     assert!(bench.metrics().contains("alone_total{why=\"NoRoom\"}"));
     assert!(!bench.far.holds(&digest));
 }

@@ -141,7 +141,29 @@ async fn what_does_not_fit_the_disk_comes_from_the_bucket_in_ranges() {
     assert_eq!(part.verdict, Verdict::Bucket);
     assert_eq!(body(part).await.unwrap(), bytes[5..105]);
     assert_eq!(bench.bytes(digest).await, bytes);
+    let outside =
+        bench.range(digest, Some(registry_mirror::mirror::ByteRange::From(500_000))).await;
+    let expected = registry_mirror::mirror::Refusal::Range { size: 500_000 };
+    assert_eq!(outside.unwrap_err(), expected);
     assert_eq!(count(&bench.script.asked.blobs), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_denies_is_uploaded_later_and_stops_nothing_else() {
+    let bench = Bench::new();
+    let first = bench.script.blob(APP, noise(1000));
+    *bench.far.denied.lock().unwrap() = Some(first);
+    let second = bench.script.blob(APP, noise(2000));
+    *bench.far.refuse_writes.lock().unwrap() = true;
+    bench.bytes(first).await;
+    bench.bytes(second).await;
+    bench.mirror.idle().await;
+    *bench.far.refuse_writes.lock().unwrap() = false;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(bench.far.holds(&second), "what is denied holds up the rest");
+    *bench.far.denied.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(bench.far.holds(&first), "what was denied is given up");
 }
 
 #[tokio::test(start_paused = true)]

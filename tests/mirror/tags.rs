@@ -212,3 +212,79 @@ async fn listings_are_kept_for_a_while_and_served_stale() {
     let refused = bench.mirror.referrers(&name(APP), &other, "").await.unwrap_err();
     assert_eq!(refused, Refusal::NotOffered);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_moved_tag_meant_stands_for_as_long_as_it_must() {
+    let bench = Bench::new();
+    let first = bench.script.manifest(APP, "1", TYPE, TEXT);
+    bench.tag("1").await.unwrap();
+    bench.mirror.idle().await;
+    let second = bench.script.manifest(APP, "1", TYPE, "{}");
+    *bench.script.pulls_failing.lock().unwrap() = Some(UpstreamError::passing("no"));
+    for round in 0..5 {
+        bench.clock.advance(6 * MINUTE);
+        let answer = bench.tag("1").await.unwrap();
+        assert_eq!((answer.digest, answer.stale), (first, Some(Why::Unavailable)), "{round}");
+        bench.mirror.idle().await;
+    }
+    // Another node, which knows only what is written down.
+    let bench = Bench { mirror: bench.restarted(), ..bench };
+    assert_eq!(bench.tag("1").await.unwrap().digest, first, "the record names what nobody has");
+    // And HEAD says what a GET would.
+    let until = bench.now() + 600 * MINUTE;
+    let limit = UpstreamError::CoolingOff { until, scope: Scope::Pulls };
+    *bench.script.pulls_failing.lock().unwrap() = Some(limit);
+    bench.clock.advance(6 * MINUTE);
+    let tag = Reference::Tag("1".parse().unwrap());
+    for _ in 0..3 {
+        let head = bench.mirror.manifest(&name(APP), &tag, Want::Head).await.unwrap();
+        assert_eq!(head.digest, first);
+    }
+    *bench.script.pulls_failing.lock().unwrap() = None;
+    bench.clock.advance(6 * MINUTE);
+    assert_eq!(bench.tag("1").await.unwrap().digest, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmed_404_is_remembered_beyond_the_memory() {
+    let bench = Bench::new();
+    bench.script.manifest(APP, "1", TYPE, TEXT);
+    bench.tag("1").await.unwrap();
+    bench.mirror.idle().await;
+    bench.script.untag(APP, "1");
+    bench.clock.advance(6 * MINUTE);
+    assert_eq!(bench.tag("1").await.unwrap_err(), Refusal::NoManifest);
+    bench.mirror.idle().await;
+    bench.script.fail(Some(UpstreamError::passing("down")));
+    bench.clock.advance(6 * MINUTE);
+    let bench = Bench { mirror: bench.restarted(), ..bench };
+    assert!(bench.tag("1").await.is_err(), "a deleted tag came back while the upstream is away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_never_masked() {
+    let bench = Bench::new();
+    bench.script.manifest(APP, "1", TYPE, TEXT);
+    bench.tag("1").await.unwrap();
+    bench.script.manifest(APP, "1", TYPE, "{}");
+    *bench.script.pulls_failing.lock().unwrap() = Some(UpstreamError::Denied);
+    bench.clock.advance(6 * MINUTE);
+    assert_eq!(bench.tag("1").await.unwrap_err(), Refusal::NoRepository);
+    bench.mirror.idle().await;
+    bench.script.fail(Some(UpstreamError::passing("down")));
+    assert!(bench.tag("1").await.is_err(), "an old answer hides a denial");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_repositorys_404_is_not_anothers() {
+    let bench = Bench::new();
+    let digest = bench.script.manifest(APP, "1", TYPE, TEXT);
+    let reference = Reference::Digest(digest);
+    let (without, with) = (name("acme/other"), name(APP));
+    let (refused, served) = tokio::join!(
+        bench.mirror.manifest(&without, &reference, Want::Body),
+        bench.mirror.manifest(&with, &reference, Want::Body),
+    );
+    assert_eq!(refused.unwrap_err(), Refusal::NoManifest);
+    assert_eq!(served.unwrap().digest, digest);
+}

@@ -82,7 +82,10 @@ fn a_key_that_cannot_be_used_is_one_clear_line() {
     assert_eq!(found.code, 3);
 
     let found = with(&dir.path().join("missing"));
-    assert!(found.message.starts_with("cannot read the private key `"), "{found:?}");
+    assert!(found.message.starts_with("cannot read the private key in the file"), "{found:?}");
+    assert!(found.message.contains("`registry_mirror_tls_private_key`"), "{found:?}");
+    let found = with(std::path::Path::new("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg"));
+    assert!(!found.message.contains("MIGH"), "a key without its first line is shown: {found:?}");
 
     fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
     let found = with(&key);

@@ -321,6 +321,8 @@ pub struct Memory {
     pub records: Mutex<BTreeMap<String, (Bytes, u64)>>,
     pub refuse_reads: Mutex<bool>,
     pub refuse_writes: Mutex<bool>,
+    /// Content that may not be written.
+    pub denied: Mutex<Option<Digest>>,
     pub hang: Mutex<bool>,
     /// Bodies break off before this offset.
     pub cut_at: Mutex<Option<usize>>,
@@ -385,6 +387,9 @@ impl Store for Memory {
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
         self.puts.fetch_add(1, Ordering::SeqCst);
         self.gate(&self.refuse_writes).await?;
+        if *self.denied.lock().unwrap() == Some(key.digest) {
+            return Err(StoreError::Denied { operation: "test", code: "denied".into() });
+        }
         let bytes = match payload {
             Payload::Bytes(bytes) => bytes,
             Payload::File { file, len } => {

