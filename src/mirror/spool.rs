@@ -64,10 +64,10 @@ impl Spool {
         }
         let file = Arc::new(store::fs::temporary(&self.directory)?);
         // What others have reserved and not written yet counts as free until it is allocated.
-        match total.map(|total| fallocate(&file, FallocateFlags::KEEP_SIZE, 0, total)) {
-            Some(Err(Errno::NOSPC | Errno::DQUOT)) => return Ok(None),
-            // Not every file system can, and an empty blob needs nothing.
-            None | Some(_) => {}
+        let allocated = total.map(|total| fallocate(&file, FallocateFlags::KEEP_SIZE, 0, total));
+        // Other errors do not matter: not every file system can, and an empty blob needs nothing.
+        if let Some(Err(Errno::NOSPC | Errno::DQUOT)) = allocated {
+            return Ok(None);
         }
         Ok(Some(Spooled { file, room, limit }))
     }

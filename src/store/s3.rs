@@ -109,7 +109,7 @@ struct Inner {
     /// Built by the first call: looking for a region may ask the network.
     client: OnceCell<Client>,
     encryption: Encryption,
-    /// Cleared for good when the store says that it knows no conditional writes.
+    /// Cleared when the store says that it knows no conditional writes, until the next probe.
     conditional: AtomicBool,
 }
 

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::{Limits, Scope, UpstreamError};
-use crate::{clock::Clock, telemetry::Metrics};
+use crate::{
+    clock::Clock,
+    telemetry::{Kind, Metrics},
+};
 
 /// As whom a request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,11 +159,12 @@ impl Pace {
         Ok(Turn { pace: self, first: None })
     }
 
-    /// The upstream answered, and not by a limit or an error of its own.
-    pub(super) fn answered(&self) {
+    /// The upstream answered, and not by a limit or an error of its own. A token's answer says
+    /// nothing of the registry, which may still be limiting.
+    pub(super) fn answered(&self, kind: Kind) {
         let mut state = self.state();
         state.answered = Some(Instant::now());
-        if self.everything(&state).is_none() {
+        if kind != Kind::Token && self.everything(&state).is_none() {
             state.abuse_step = None;
         }
     }

@@ -120,6 +120,12 @@ impl Registry {
             }
             let response = self.wire.land(&ask, response).await?;
             return match response.status() {
+                // The service grants it, the registry refuses: that is their fault, and no answer.
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                    if pass.grants == Some(Grants::Pull) =>
+                {
+                    Err(UpstreamError::passing("it refuses the tokens of its own service"))
+                }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(UpstreamError::Denied),
                 StatusCode::NOT_FOUND => Err(UpstreamError::Unknown),
                 _ => Ok(response),

@@ -16,7 +16,7 @@ use super::{
     claims::{Grants, grants},
     pace::Who,
     single::Single,
-    wire::{Ask, Wire},
+    wire::{Ask, MAX_ERROR_BODY, Wire, error_code},
 };
 use crate::{oci::Name, telemetry::Kind};
 
@@ -156,8 +156,9 @@ impl Tokens {
             (Scheme::Open, _) | (Scheme::Basic, Who::Anonymous) => None,
             (Scheme::Basic, Who::Credential) => self.credential.clone(),
             (Scheme::Bearer { realm, service }, who) => {
-                let now = self.wire.clock.now();
-                let good = |token: &Token| token.is_fresh(now) && Some(&token.header) != stale;
+                // Read when it is asked: another's fetch may have been waited for.
+                let now = || self.wire.clock.now();
+                let good = |token: &Token| token.is_fresh(now()) && Some(&token.header) != stale;
                 let fetch = self.fetch(realm, service.as_deref(), name, who);
                 let (token, fresh) = self.slot(name, who).get(good, fetch).await?;
                 let Token { header, grants, .. } = token;
@@ -289,8 +290,13 @@ impl Tokens {
                 self.credential_is(true);
                 return Err(UpstreamError::CredentialRefused);
             }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(UpstreamError::Denied),
             status => {
+                let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+                // Whatever stands before the service may refuse too, and knows no repository: only
+                // a registry's own code is an answer.
+                if refused && self.denies(response).await? {
+                    return Err(UpstreamError::Denied);
+                }
                 let why = format!("its token service answers {}", status.as_u16());
                 return Err(UpstreamError::lasting(why));
             }
@@ -308,6 +314,12 @@ impl Tokens {
         let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
         let life = Duration::from_secs(life);
         Ok(Token { header, grants: grants(&text, name), since, life })
+    }
+
+    /// Whether a refusal's body bears the code of one (distribution-spec 1.1, "Error Codes").
+    async fn denies(&self, response: Response) -> Result<bool, UpstreamError> {
+        let body = self.wire.body(response, MAX_ERROR_BODY).await?;
+        Ok(error_code(&body).is_some_and(|code| matches!(&*code, "DENIED" | "UNAUTHORIZED")))
     }
 }
 

@@ -8,15 +8,12 @@ use super::{
     claims::Grants,
     pace::Who,
     registry::{ACCEPT_MANIFESTS, Registry, Wanted},
-    wire::Ask,
+    wire::{Ask, MAX_ERROR_BODY, error_code},
 };
 use crate::{
     oci::{Name, Reference},
     telemetry::Kind,
 };
-
-/// The most that is read of an error's body, in bytes.
-const MAX_ERROR_BODY: usize = 64 << 10;
 
 impl Registry {
     pub(super) async fn visibility(
@@ -39,17 +36,20 @@ impl Registry {
         let url = self.url(name, &format!("manifests/{reference}"), "");
         let wanted = Wanted { kind: Kind::Head, name, accept: Some(ACCEPT_MANIFESTS), from: 0 };
         match self.ask_as(wanted, url.clone(), Who::Anonymous).await {
-            // Also 405 and the like: it was let in.
-            Ok(_) => Ok(Visibility::Public),
+            Ok(response) => match response.status() {
+                status if status.is_success() => Ok(Visibility::Public),
+                StatusCode::METHOD_NOT_ALLOWED => self.is_there(name, url).await,
+                status => Err(odd(status)),
+            },
             Err(UpstreamError::Denied) => Ok(Visibility::NotPublic),
             Err(UpstreamError::Unknown) => self.is_there(name, url).await,
             Err(error) => Err(error),
         }
     }
 
-    /// Whether a 404 is about the manifest and not about the repository, which some registries
-    /// deny this way: a HEAD has no body to tell, so that the GET's is read. What is not there
-    /// costs no pull.
+    /// Asks anonymously by GET, where the registry knows no HEAD, or answered it by 404. A 404 may
+    /// be about the manifest, or about the repository, which some registries deny this way: a HEAD
+    /// has no body to tell. What is not there costs no pull.
     async fn is_there(&self, name: &Name, url: Url) -> Result<Visibility, UpstreamError> {
         let pass = self.tokens.pass(name, Who::Anonymous).await?;
         self.wire.pace.pulls(Who::Anonymous)?;
@@ -67,13 +67,16 @@ impl Registry {
             status if status.is_success() => Ok(Visibility::Public),
             StatusCode::NOT_FOUND => {
                 let body = self.wire.body(response, MAX_ERROR_BODY).await?;
-                let code = serde_json::from_slice::<serde_json::Value>(&body)
-                    .ok()
-                    .and_then(|json| Some(json.pointer("/errors/0/code")?.as_str()?.to_owned()));
-                let there = code.as_deref() == Some("MANIFEST_UNKNOWN");
+                let there = error_code(&body).as_deref() == Some("MANIFEST_UNKNOWN");
                 Ok(if there { Visibility::Public } else { Visibility::NotPublic })
             }
-            _ => Ok(Visibility::NotPublic),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(Visibility::NotPublic),
+            status => Err(odd(status)),
         }
     }
+}
+
+/// An answer that says nothing of who may pull.
+fn odd(status: StatusCode) -> UpstreamError {
+    UpstreamError::lasting(format!("it answers {}", status.as_u16()))
 }

@@ -24,8 +24,8 @@ use crate::{
 
 /// How often a request that got no answer, or a 5xx, is made again.
 const RETRIES: u32 = 2;
-/// The most that is read of an error's body, to tell the two limits apart.
-const MAX_ERROR_BODY: usize = 64 << 10;
+/// The most that is read of an error's body, in bytes.
+pub(super) const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl Wire {
                 Limits { limit: rate("ratelimit-limit"), remaining: rate("ratelimit-remaining") };
             self.pace.told(ask.who, limits, sent);
         }
-        self.pace.answered();
+        self.pace.answered(ask.kind);
         Ok(response)
     }
 
@@ -234,6 +234,12 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The first code in an error's body (distribution-spec 1.1, "Error Codes").
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
+    let json = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+    Some(json.pointer("/errors/0/code")?.as_str()?.to_owned())
 }
 
 fn is_json(body: Result<Bytes, UpstreamError>) -> bool {

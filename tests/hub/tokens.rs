@@ -9,7 +9,7 @@ use registry_mirror::upstream::{
 };
 
 use super::{Bench, credential, metric, name, tag};
-use crate::support::hub::{Auth, Fault, Kind};
+use crate::support::hub::{Auth, Fault, Gate, Kind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -104,7 +104,12 @@ async fn what_is_not_ours_is_denied() {
     }
     fake.fault(Kind::Head, Fault::Status(403), 1);
     let error = hub.head(&name("acme/ours"), &tag("1"), Private).await.unwrap_err();
-    assert_eq!(error, UpstreamError::Denied);
+    assert!(matches!(error, UpstreamError::Unavailable { .. }), "its token grants it: {error:?}");
+    fake.knobs(|knobs| knobs.opaque_tokens = true);
+    let (opaque, ..) = super::client(&fake, credential);
+    fake.fault(Kind::Head, Fault::Status(403), 1);
+    let error = opaque.head(&name("acme/ours"), &tag("1"), Private).await.unwrap_err();
+    assert_eq!(error, UpstreamError::Denied, "only the registry knows what it opens");
     let anonymous = super::client(&fake, |_| {}).0;
     let error = anonymous.head(&name("acme/ours"), &tag("1"), Private).await.unwrap_err();
     assert_eq!(error, UpstreamError::Denied);
@@ -189,6 +194,64 @@ async fn a_token_service_that_fails_is_an_outage() {
         assert!(matches!(error, UpstreamError::Unavailable { .. }), "{fault:?}: {error:?}");
     }
     hub.head(&repo, &tag("3.20"), Public).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_service_denies_by_its_own_code_only() {
+    let Bench { fake, hub, .. } = Bench::with(credential);
+    fake.account("robot", "s3cret", &["library/alpine"], None);
+    fake.image("library/alpine", "3.20", &[]);
+    let (anonymous, ..) = super::client(&fake, |_| {});
+    let repo = name("library/alpine");
+    let code = |code| format!(r#"{{"errors":[{{"code":"{code}","message":"no"}}]}}"#);
+    for (status, body, denial) in [
+        (401, String::new(), false),
+        (403, "<html>blocked</html>".to_owned(), false),
+        (403, r#"{"message":"forbidden"}"#.to_owned(), false),
+        (403, code("UNKNOWN"), false),
+        (401, code("UNAUTHORIZED"), true),
+        (403, code("DENIED"), true),
+    ] {
+        let fault = Fault::Raw(status, Vec::new(), body.clone().into_bytes());
+        let is_right = |error: &UpstreamError| match error {
+            UpstreamError::Denied => denial,
+            UpstreamError::Unavailable { .. } => !denial,
+            _ => false,
+        };
+        fake.fault(Kind::Token, fault.clone(), 1);
+        let error = anonymous.head(&repo, &tag("3.20"), Public).await.unwrap_err();
+        assert!(is_right(&error), "{status} `{body}`: {error:?}");
+        if status == 403 {
+            fake.fault(Kind::Token, fault, 1);
+            let error = hub.head(&repo, &tag("3.20"), Private).await.unwrap_err();
+            assert!(is_right(&error), "{status} `{body}` with the credential: {error:?}");
+        }
+    }
+    anonymous.head(&repo, &tag("3.20"), Public).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_ran_out_while_it_was_waited_for_is_not_used() {
+    let bench = Bench::new();
+    let fake = &bench.fake;
+    for repo in ["library/alpine", "library/busybox"] {
+        fake.image(repo, "1", &[]);
+    }
+    let hub = &bench.hub;
+    let ask = |repo| async move { hub.head(&name(repo), &tag("1"), Public).await.unwrap() };
+    // After this nobody goes first any more.
+    ask("library/busybox").await;
+    let gate = Gate::closed();
+    fake.fault(Kind::Token, Fault::Hold(gate.clone()), 1);
+    let meanwhile = async {
+        while fake.count(Kind::Token) < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.clock.advance(301 * SECOND);
+        gate.open();
+    };
+    tokio::join!(ask("library/alpine"), ask("library/alpine"), meanwhile);
+    assert_eq!(fake.count(Kind::Token), 3, "the one who waited took what had run out");
 }
 
 #[tokio::test]

@@ -57,6 +57,40 @@ async fn a_404_that_hides_a_repository_opens_nothing() {
 }
 
 #[tokio::test]
+async fn an_odd_answer_is_no_verdict() {
+    let Bench { fake, hub, .. } = Bench::with(credential);
+    fake.account("robot", "s3cret", &["acme/ours"], None);
+    fake.knobs(|knobs| knobs.opaque_tokens = true);
+    fake.image("acme/ours", "latest", &[]);
+    fake.private("acme/ours");
+    let repo = name("acme/ours");
+    for status in [400, 404, 405, 410] {
+        // By HEAD, and by the GET that follows where a HEAD does not tell.
+        fake.fault(Kind::Head, Fault::Status(status), 1);
+        if matches!(status, 404 | 405) {
+            fake.fault(Kind::Manifest, Fault::Status(400), 1);
+        }
+        let error = hub.visibility(&repo, None).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Unavailable { .. }), "{status}: {error:?}");
+    }
+    assert!(fake.requests().iter().all(|seen| seen.account.is_none()), "not as anyone");
+}
+
+#[tokio::test]
+async fn without_head_a_get_tells() {
+    let Bench { fake, hub, .. } = Bench::with(credential);
+    fake.account("robot", "s3cret", &["acme/ours"], None);
+    fake.knobs(|knobs| knobs.opaque_tokens = true);
+    fake.image("library/alpine", "latest", &[]);
+    fake.image("acme/ours", "latest", &[]);
+    fake.private("acme/ours");
+    fake.fault(Kind::Head, Fault::Status(405), 2);
+    assert_eq!(hub.visibility(&name("acme/ours"), None).await, Ok(NotPublic));
+    assert_eq!(hub.visibility(&name("library/alpine"), None).await, Ok(Open));
+    assert!(fake.requests().iter().all(|seen| seen.account.is_none()), "our credential was shown");
+}
+
+#[tokio::test]
 async fn without_a_challenge_everything_is_public_and_with_passwords_nothing_is() {
     let Bench { fake, hub, .. } = Bench::new();
     fake.knobs(|knobs| knobs.auth = Auth::Open);

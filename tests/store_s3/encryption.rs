@@ -83,6 +83,54 @@ async fn a_bucket_that_does_not_encrypt_is_not_written_to() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_written_anew_is_taken_back() {
+    for fault in [
+        Fault::Status(403, "AccessDenied"),
+        Fault::Status(409, "ConditionalRequestConflict"),
+        Fault::Status(501, "NotImplemented"),
+        Fault::Status(500, "InternalError"),
+    ] {
+        let bucket = Bucket::new().sealing(Sealing::WhenAsked);
+        let s3 = open(&bucket);
+        // The first write goes through; its answer has no body to be short of.
+        bucket.fail("PutObject", Fault::Short(0), 1);
+        bucket.fail("PutObject", fault.clone(), usize::MAX);
+        assert!(s3.put_content(&content(1000)).await.is_err(), "{fault:?}");
+        assert!(bucket.calls("PutObject") > 1, "{fault:?}: nothing was written anew");
+        assert_eq!(bucket.keys(), [""; 0], "{fault:?}: it stays there unencrypted");
+        bucket.heal();
+        assert_eq!(s3.put_content(&content(1000)).await, Ok(Put::Stored), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_write_whose_answer_is_lost_is_written_anew() {
+    let bucket = Bucket::new().sealing(Sealing::WhenAsked);
+    let bytes = content(1000);
+    bucket.fail("PutObject", Fault::LostAnswer, 1);
+    open(&bucket).put_content(&bytes).await.unwrap();
+    assert_eq!(bucket.sealed(&place(&key(&bytes))).unwrap().0, "AES256");
+
+    bucket.fail("PutObject", Fault::LostAnswer, 1);
+    let written = Records::put(&open(&bucket), "a", "v".into(), When::Absent).await.unwrap();
+    assert!(matches!(written, Written::Done(_)), "{written:?}");
+    assert_eq!(bucket.sealed("registry-mirror/v1/a").unwrap().0, "AES256");
+}
+
+#[tokio::test]
+async fn a_probe_that_breaks_off_reopens_nothing() {
+    let bucket = Bucket::new().sealing(Sealing::Never);
+    let s3 = open(&bucket);
+    assert_eq!(s3.probe().await, Err(StoreError::NotEncrypted));
+    bucket.fail("PutObject", Fault::Status(403, "AccessDenied"), usize::MAX);
+    assert!(matches!(s3.probe().await, Err(StoreError::Denied { .. })));
+    bucket.heal();
+    bucket.reset_calls();
+    assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
+    assert!(bucket.all_calls().is_empty(), "written to: {:?}", bucket.all_calls());
+}
+
+#[tokio::test]
 async fn the_probe_finds_out_and_finds_it_mended() {
     let bucket = Bucket::new().sealing(Sealing::Never);
     let s3 = open(&bucket);

@@ -121,6 +121,34 @@ async fn a_store_without_conditional_writes_is_found_out_and_used() {
     assert!(matches!(third, Written::Done(_)));
 }
 
+/// Whether what is written now is written under a condition: else it is looked for first.
+async fn is_conditional(bucket: &Bucket, s3: &S3, size: usize) -> bool {
+    bucket.reset_calls();
+    let bytes = content(size);
+    let put = Store::put(s3, &key(&bytes), file_payload(&bytes), &blob()).await;
+    assert_eq!(put, Ok(Put::Stored));
+    bucket.calls("HeadObject") == 0
+}
+
+#[tokio::test]
+async fn conditions_are_given_up_only_where_all_else_goes_through() {
+    let unknown = || Fault::Status(501, "NotImplemented");
+    let bucket = Bucket::new();
+    let s3 = open(&bucket);
+    bucket.fail("PutObject", unknown(), usize::MAX);
+    let bytes = content(1000);
+    Store::put(&s3, &key(&bytes), file_payload(&bytes), &blob()).await.unwrap_err();
+    Records::put(&s3, "a", "1".into(), When::Absent).await.unwrap_err();
+    bucket.heal();
+    assert!(is_conditional(&bucket, &s3, 1001).await, "whatever is written gets 501");
+
+    bucket.fail("PutObject", unknown(), 1);
+    assert!(!is_conditional(&bucket, &s3, 1002).await, "only the condition is not known");
+    assert!(!is_conditional(&bucket, &s3, 1003).await, "it was not remembered");
+    assert!(s3.probe().await.unwrap().conditional);
+    assert!(is_conditional(&bucket, &s3, 1004).await, "the probe found it mended");
+}
+
 #[tokio::test]
 async fn a_value_that_is_written_again_is_another_version() {
     let bucket = Bucket::new().hashing();

@@ -22,8 +22,9 @@ use crate::telemetry::Metrics;
 
 /// Attempts at one call, the first included (the SDK's own default, spelled out).
 const ATTEMPTS: u32 = 3;
-/// The slowest upload that is waited for, in bytes a second.
-const SLOWEST: u64 = 64 << 10;
+/// The slowest upload that is waited for, in bytes a second: one that is never answered ends in
+/// minutes.
+const SLOWEST: u64 = 1 << 20;
 /// Where an S3-compatible store is said to lie if nothing else is known; most do not care.
 const ANY_REGION: &str = "us-east-1";
 

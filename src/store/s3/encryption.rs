@@ -56,7 +56,7 @@ pub(super) enum Verdict {
     Refused,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// The bucket decides, or the key that is named.
     Asked,
@@ -115,9 +115,24 @@ impl Encryption {
         }
     }
 
-    /// Forgets what was found, so that a bucket which was put right is written to again.
-    pub(super) fn forget(&self) {
-        *self.state() = State::Asked;
+    /// Whether something that lies there and names its encryption so is as it should be. Under
+    /// which key is no matter: it may be older than the setting.
+    pub(super) fn accepts(&self, named: Option<&str>) -> bool {
+        !self.wanted || named.is_some()
+    }
+
+    /// The same rules, with nothing found yet: for finding out afresh while writes go on by what
+    /// is known.
+    pub(super) fn afresh(&self) -> Self {
+        Self::new(self.wanted, self.key.clone())
+    }
+
+    /// Takes over what another found: all of it if that is the `whole` truth, so that a bucket
+    /// which was put right is written to again, else only what is worse than is known.
+    pub(super) fn adopt(&self, other: &Self, whole: bool) {
+        let found = *other.state();
+        let mut state = self.state();
+        *state = if whole { found } else { found.max(*state) };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,8 +161,29 @@ mod tests {
         assert_eq!(encryption.judge(&Seal::Aes256, Some("AES256")), Verdict::Sealed);
         assert_eq!(encryption.judge(&Seal::Aes256, None), Verdict::Refused);
         assert_eq!(encryption.seal(), Err(StoreError::NotEncrypted));
-        encryption.forget();
-        assert_eq!(encryption.seal(), Ok(Seal::Default));
+    }
+
+    #[test]
+    fn what_was_found_is_kept_until_the_contrary_is_found() {
+        let (known, none) = (Encryption::new(true, None), None);
+        let found = known.afresh();
+        assert_eq!(found.judge(&Seal::Aes256, none), Verdict::Refused);
+        assert_eq!(known.seal(), Ok(Seal::Default));
+        known.adopt(&found, false);
+        assert_eq!(known.seal(), Err(StoreError::NotEncrypted));
+        let found = known.afresh();
+        assert_eq!(found.seal(), Ok(Seal::Default));
+        known.adopt(&found, false);
+        assert_eq!(known.seal(), Err(StoreError::NotEncrypted), "broken off, it says nothing");
+        known.adopt(&found, true);
+        assert_eq!(known.seal(), Ok(Seal::Default));
+    }
+
+    #[test]
+    fn what_lies_there_must_name_its_encryption() {
+        let encryption = Encryption::new(true, Some("alias/mirror".into()));
+        assert!(encryption.accepts(Some("AES256")) && !encryption.accepts(None));
+        assert!(Encryption::new(false, None).accepts(None));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Seen {
     /// Which writing it is; never compared with a hash, which it is not under KMS or in parts.
     pub(super) etag: String,
     pub(super) metadata: HashMap<String, String>,
+    /// The encryption that it names.
+    pub(super) encryption: Option<String>,
 }
 
 /// Something small, read whole.
@@ -53,11 +55,13 @@ impl Inner {
         match call.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => {
                 let size = length(HEAD, answer.content_length())?;
+                let encryption =
+                    answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
                 let metadata = answer.metadata.unwrap_or_default();
                 let stored = when(answer.last_modified.as_ref());
                 let info = Info { size, stored, meta: meta(&metadata) };
                 let etag = answer.e_tag.unwrap_or_default();
-                Ok(Some(Seen { info, etag, metadata }))
+                Ok(Some(Seen { info, etag, metadata, encryption }))
             }
             Err(error) => absent(Failure::new(HEAD, &error)),
         }

@@ -71,13 +71,14 @@ impl Records for S3 {
 
 impl Inner {
     async fn record(&self, write: &Write, when: When) -> Result<Written, StoreError> {
+        let mut conditional = self.is_conditional();
         for attempt in 0..TRIES {
             let mut condition = match &when {
                 When::Always => Condition::Always,
                 When::Absent => Condition::Absent,
                 When::Is(Version(etag)) => Condition::Is(etag.clone()),
             };
-            if !self.is_conditional() {
+            if !conditional {
                 // All that such a store allows; the probe tells whoever must know.
                 if !self.holds(&write.key, &condition).await? {
                     return Ok(Written::Conflict);
@@ -85,10 +86,16 @@ impl Inner {
                 condition = Condition::Always;
             }
             match self.sealed(write, condition).await? {
-                Outcome::Done(answer) => return Ok(Written::Done(version(PUT, answer.etag)?)),
+                Outcome::Done(answer) => {
+                    if !conditional {
+                        self.found_unconditional();
+                    }
+                    return Ok(Written::Done(version(PUT, answer.etag)?));
+                }
                 Outcome::Unmet => return self.unmet(write).await,
                 Outcome::Raced => self.pause(attempt).await,
-                Outcome::Unconditional | Outcome::Lost => {}
+                Outcome::Unconditional => conditional = false,
+                Outcome::Lost => {}
             }
         }
         Err(StoreError::Unavailable { operation: PUT, code: "ConditionalRequestConflict".into() })
@@ -98,10 +105,16 @@ impl Inner {
     /// call, whose answer was lost: then what is there bears its mark.
     async fn unmet(&self, write: &Write) -> Result<Written, StoreError> {
         let Some(seen) = self.look(&write.key).await? else { return Ok(Written::Conflict) };
-        if seen.metadata.get(WRITE) == write.metadata.get(WRITE) {
+        if seen.metadata.get(WRITE) != write.metadata.get(WRITE) {
+            return Ok(Written::Conflict);
+        }
+        if self.encryption.accepts(seen.encryption.as_deref()) {
             return Ok(Written::Done(version(PUT, seen.etag)?));
         }
-        Ok(Written::Conflict)
+        match self.sealed(write, Condition::Is(seen.etag)).await? {
+            Outcome::Done(answer) => Ok(Written::Done(version(PUT, answer.etag)?)),
+            _ => Ok(Written::Conflict),
+        }
     }
 
     async fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {

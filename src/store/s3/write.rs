@@ -7,9 +7,10 @@ use aws_smithy_types::base64;
 
 use super::{
     Inner, body,
-    encryption::{Seal, Verdict},
+    encryption::{Encryption, Seal, Verdict},
     failure::Failure,
-    keys, read,
+    keys,
+    read::{self, Seen},
 };
 use crate::{
     oci::Algorithm,
@@ -70,7 +71,8 @@ pub(super) enum Outcome {
     Unmet,
     /// Others are writing.
     Raced,
-    /// The store knows no conditional writes, which is remembered.
+    /// The store says that it knows no conditional writes, or nothing at all of what was asked: a
+    /// write without a condition tells.
     Unconditional,
     /// The upload is gone: ended by somebody, or completed by an attempt whose answer was lost.
     Lost,
@@ -85,25 +87,38 @@ impl Inner {
         meta: &Meta,
     ) -> Result<Put, StoreError> {
         let write = self.content(key, payload, meta);
+        // What an attempt of ours left without encryption, its answer lost, is written anew. What
+        // is not ours (it bears no mark) is left as it is.
+        let is_it = |seen: &Seen| {
+            let sealed = self.encryption.accepts(seen.encryption.as_deref());
+            seen.info.size == payload.len() && (sealed || !seen.info.meta.verified)
+        };
+        let mut conditional = self.is_conditional();
         let mut condition = Condition::Absent;
         for attempt in 0..TRIES {
-            if condition == Condition::Absent && !self.is_conditional() {
+            if condition == Condition::Absent && !conditional {
                 condition = Condition::Always;
-                if let Some(seen) = self.look(&write.key).await?
-                    && seen.info.size == payload.len()
-                {
+                if self.look(&write.key).await?.as_ref().is_some_and(is_it) {
                     return Ok(Put::AlreadyThere);
                 }
             }
             match self.sealed(&write, condition.clone()).await? {
-                Outcome::Done(_) => return Ok(Put::Stored),
+                Outcome::Done(_) => {
+                    if !conditional {
+                        self.found_unconditional();
+                    }
+                    return Ok(Put::Stored);
+                }
                 Outcome::Unmet | Outcome::Lost => match self.look(&write.key).await? {
-                    Some(seen) if seen.info.size == payload.len() => return Ok(Put::AlreadyThere),
+                    Some(seen) if is_it(&seen) => return Ok(Put::AlreadyThere),
                     Some(seen) => condition = Condition::Is(seen.etag),
                     None => condition = Condition::Absent,
                 },
                 Outcome::Raced => self.pause(attempt).await,
-                Outcome::Unconditional => condition = Condition::Absent,
+                Outcome::Unconditional => {
+                    conditional = false;
+                    condition = Condition::Absent;
+                }
             }
         }
         Err(StoreError::Unavailable { operation: PUT, code: "ConditionalRequestConflict".into() })
@@ -132,29 +147,68 @@ impl Inner {
     pub(super) async fn sealed(
         &self,
         write: &Write,
+        condition: Condition,
+    ) -> Result<Outcome, StoreError> {
+        self.sealed_by(&self.encryption, write, condition).await
+    }
+
+    /// The same by what `encryption` knows.
+    pub(super) async fn sealed_by(
+        &self,
+        encryption: &Encryption,
+        write: &Write,
         mut condition: Condition,
     ) -> Result<Outcome, StoreError> {
+        // The writing of ours that lies there unencrypted.
+        let mut plain: Option<String> = None;
         loop {
-            let seal = self.encryption.seal()?;
-            let answer = match self.once(write, &condition, &seal).await? {
-                Outcome::Done(answer) => answer,
-                other => return Ok(other),
+            let end = match encryption.seal() {
+                Ok(seal) => self.once(write, &condition, &seal).await.map(|end| (end, seal)),
+                Err(error) => Err(error),
             };
-            match self.encryption.judge(&seal, answer.encryption.as_deref()) {
-                Verdict::Sealed => return Ok(Outcome::Done(answer)),
-                Verdict::Again if self.is_conditional() => condition = Condition::Is(answer.etag),
-                Verdict::Again => condition = Condition::Always,
-                Verdict::Refused => {
-                    tracing::error!(
-                        bucket = self.bucket.name,
-                        "the bucket does not encrypt, so it is not written to"
-                    );
-                    if let Err(error) = self.delete_one(&write.key).await {
-                        tracing::error!(key = write.key, %error, "it stays there unencrypted");
+            let end = match end {
+                Ok((Outcome::Done(answer), seal)) => {
+                    match encryption.judge(&seal, answer.encryption.as_deref()) {
+                        Verdict::Sealed => return Ok(Outcome::Done(answer)),
+                        Verdict::Again => {
+                            if condition != Condition::Always {
+                                condition = Condition::Is(answer.etag.clone());
+                            }
+                            plain = Some(answer.etag);
+                            continue;
+                        }
+                        Verdict::Refused => {
+                            tracing::error!(
+                                bucket = self.bucket.name,
+                                "the bucket does not encrypt, so it is not written to"
+                            );
+                            plain = Some(answer.etag);
+                            Err(StoreError::NotEncrypted)
+                        }
                     }
-                    return Err(StoreError::NotEncrypted);
                 }
+                Ok((other, _)) => Ok(other),
+                Err(error) => Err(error),
+            };
+            // What is there now is another's if the condition did not hold.
+            if let Some(etag) = plain.filter(|_| !matches!(end, Ok(Outcome::Unmet))) {
+                self.take_back(&write.key, &etag).await;
             }
+            return end;
+        }
+    }
+
+    /// Removes a writing of ours that is not encrypted, unless others have replaced it.
+    async fn take_back(&self, key: &str, etag: &str) {
+        // Where that cannot be told it is removed: content can be fetched again.
+        if let Ok(Some(seen)) = self.look(key).await
+            && !etag.is_empty()
+            && seen.etag != etag
+        {
+            return;
+        }
+        if let Err(error) = self.delete_one(key).await {
+            tracing::error!(key, %error, "it stays there unencrypted");
         }
     }
 
@@ -175,7 +229,6 @@ impl Inner {
         };
         let conditional = *condition != Condition::Always;
         if conditional && failure.is_unknown_feature() {
-            self.conditional.store(false, Ordering::Relaxed);
             return Ok(Outcome::Unconditional);
         }
         // An `If-Match` on what is not there is 404 at AWS and 412 elsewhere.
@@ -225,6 +278,12 @@ impl Inner {
     /// Whether conditional writes are worth sending.
     pub(super) fn is_conditional(&self) -> bool {
         self.conditional.load(Ordering::Relaxed)
+    }
+
+    /// A write went through without a condition that did not with one: remembered until the next
+    /// probe.
+    pub(super) fn found_unconditional(&self) {
+        self.conditional.store(false, Ordering::Relaxed);
     }
 
     /// Waits before a race is tried again: longer each time, and not in step with the others.

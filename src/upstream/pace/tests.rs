@@ -69,7 +69,9 @@ async fn the_abuse_limit_doubles_until_it_is_answered_well() {
         let wait = wait(&pace, &hand);
         assert!((expected..=expected * 6 / 5).contains(&wait), "{wait} s for {expected} s");
     }
-    pace.answered();
+    pace.answered(Kind::Token);
+    assert!(wait(&pace, &hand) >= 600, "a token is no answer of the registry");
+    pace.answered(Kind::Head);
     assert!(wait(&pace, &hand) <= 72, "a good answer did not reset it");
 }
 
@@ -123,7 +125,7 @@ async fn the_others_go_once_the_first_is_answered_gives_up_or_takes_too_long() {
     drop(first);
 
     let first = pace.turn().await.unwrap();
-    pace.answered();
+    pace.answered(Kind::Head);
     assert!(pace.turn().now_or_never().is_none(), "the first is still about it");
     drop(first);
     assert!(pace.turn().now_or_never().unwrap().is_ok());
