@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, Error, ErrorKind},
+};
 
 /// Where the inventory is when nobody says otherwise.
 pub const INVENTORY: &str = "/etc/registry-mirror/inventory";
@@ -26,8 +29,55 @@ impl Cli {
     /// What this process was called with. Wrong use, `--help` and `--version` end it here, with the
     /// status that clap gives them.
     pub fn of_process() -> Self {
-        Self::parse()
+        Self::try_parse().unwrap_or_else(|error| described(error).exit())
     }
+}
+
+/// The error as it may be printed. Clap quotes what it was given, which may be a secret: whoever
+/// forgets an `-e` has `name=secret` taken for something else.
+fn described(error: Error) -> Error {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let message = match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingRequiredArgument
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::ArgumentConflict => {
+            return error;
+        }
+        ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => {
+            format!("`{}` needs a value", context(ContextKind::InvalidArg))
+        }
+        ErrorKind::InvalidValue => {
+            let words = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(words)) => words.join("`, `"),
+                _ => String::new(),
+            };
+            format!("the value of `{}` must be `{words}`", context(ContextKind::InvalidArg))
+        }
+        ErrorKind::InvalidSubcommand => match name(context(ContextKind::InvalidSubcommand)) {
+            Some(name) => format!("`{name}` is no command; variables follow an `-e`"),
+            None => "there is no such command".into(),
+        },
+        _ => match name(context(ContextKind::InvalidArg)) {
+            Some(name) if name.starts_with('-') => format!("unexpected option `{name}`"),
+            Some(name) => format!("unexpected argument `{name}`; variables follow an `-e`"),
+            None => "unexpected argument; variables follow an `-e`".into(),
+        },
+    };
+    Cli::command().error(error.kind(), message)
+}
+
+/// What of an argument may be shown: an option, or a name of ours that a value follows.
+fn name(argument: &str) -> Option<&str> {
+    let end = argument.find(|c: char| matches!(c, '=' | ':') || c.is_whitespace());
+    let name = argument.get(..end.unwrap_or(argument.len()))?;
+    let is_ours = end.is_some() && name.starts_with("registry_mirror_");
+    (name.starts_with('-') || is_ours).then_some(name)
 }
 
 /// Options of every command. They may stand before and after it and add up in that order; clap by
@@ -42,7 +92,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
     /// Variables that beat all others: `name=value`, `@FILE`, or a mapping in YAML or JSON
-    #[arg(short, long = "extra-vars", value_name = "VARS")]
+    #[arg(short, long = "extra-vars", value_name = "VARS", allow_hyphen_values = true)]
     pub extra_vars: Vec<String>,
 }
 

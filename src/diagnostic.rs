@@ -9,6 +9,9 @@ mod tests;
 
 pub use nearest::nearest;
 
+/// How many diagnostics of a severity are printed.
+const MOST_SHOWN: usize = 100;
+
 /// How bad it is. Orders from the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -126,6 +129,16 @@ pub struct Counts {
     pub infos: usize,
 }
 
+impl Counts {
+    fn of(&mut self, severity: Severity) -> &mut usize {
+        match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+            Severity::Info => &mut self.infos,
+        }
+    }
+}
+
 /// Everything there is to say after a run; problems are collected, not thrown.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -167,11 +180,7 @@ impl Report {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for diagnostic in self.sorted() {
-            match diagnostic.severity {
-                Severity::Error => counts.errors += 1,
-                Severity::Warning => counts.warnings += 1,
-                Severity::Info => counts.infos += 1,
-            }
+            *counts.of(diagnostic.severity) += 1;
         }
         counts
     }
@@ -188,9 +197,24 @@ impl Report {
     }
 
     /// For people: each diagnostic with its line and caret, its hint on a line of its own, paths
-    /// relative to `cwd` where they lie below it. Ends with a line feed unless there is nothing
-    /// to say.
+    /// relative to `cwd` where they lie below it. Of each severity the first hundred, and how many
+    /// more there are. Ends with a line feed unless there is nothing to say.
     pub fn human(&self, color: bool, cwd: &Path) -> String {
-        human::render(&self.sorted(), color, cwd)
+        let mut sorted = self.sorted();
+        let (mut kept, mut left) = (Counts::default(), Counts::default());
+        sorted.retain(|diagnostic| {
+            let keeps = *kept.of(diagnostic.severity) < MOST_SHOWN;
+            *if keeps { &mut kept } else { &mut left }.of(diagnostic.severity) += 1;
+            keeps
+        });
+        let mut text = human::render(&sorted, color, cwd);
+        for (count, what) in [(left.errors, "error"), (left.warnings, "warning")] {
+            match count {
+                0 => {}
+                1 => text.push_str(&format!("and 1 more {what}\n")),
+                count => text.push_str(&format!("and {count} more {what}s\n")),
+            }
+        }
+        text
     }
 }

@@ -278,3 +278,117 @@ fn render_masks_every_secret() {
         assert_eq!(ran.stdout.matches("********").count(), 5, "{}", ran.stdout);
     }
 }
+
+#[test]
+fn failures_that_double_with_every_level_are_told_once() {
+    let mut vars =
+        with("registry_mirror_store: filesystem\n    registry_mirror_group: \"{{ v0 }}\"");
+    for level in 0..20 {
+        let next = level + 1;
+        vars.push_str(&format!("    v{level}: \"{{{{ v{next} }}}}{{{{ v{next} }}}}\"\n"));
+    }
+    vars.push_str("    v20: \"{{ 1/0 }}\"\n");
+    inventory(&[("vars.yml", &vars)]).run(VALIDATE).ended(1).says(&["refused: 1 error,"]);
+}
+
+#[test]
+fn passwords_in_settings_that_are_no_secrets_are_hidden() {
+    let lines = [
+        "registry_mirror_upstream_url: [https://u:hunter2@hub]",
+        "registry_mirror_url: {a: \"https://u:hunter2@hub\"}",
+        "registry_mirror_url: \"https://u:hunter2@{{ nope }}\"",
+        "registry_mirror_bucket_endpoint: \"u:hunter2@minio:9000\"",
+        "registry_mirror_domain: \"u:hunter2@hub\"",
+        "registry_mirror_peers: [\"u:hunter2@x:1\"]",
+        "registry_mirror_tls_certificate: [ \"-----BEGIN PRIVATE KEY----- hunter2\" ]",
+        "registry_mirror_url: \"https://u:hunter2@{{ nope\"",
+        "registry_mirror_url: \"https://u:hunter2\n      @{{ nope }}\"",
+    ];
+    for line in lines {
+        inventory(&[("vars.yml", &with(line))]).run(VALIDATE).ended(1).hides(&["hunter2"]);
+    }
+}
+
+#[test]
+fn wrong_use_does_not_repeat_what_may_be_a_secret() {
+    let bench = inventory(&[("vars.yml", VARS)]);
+    let secret = "registry_mirror_shared_secret=hunter2";
+    for arguments in [
+        &["validate", "-i", "inventory", secret][..],
+        &[secret, "validate"],
+        &["validate", "-extra-vars", "x=hunter2"],
+        &["validate", "-e", "registry_mirror_shared_secret:", "hunter2"],
+        &["validate", "--extra=hunter2"],
+        &["validate", "--format", "hunter2"],
+        &["validate", "--format=hunter2"],
+        &["--version=hunter2"],
+    ] {
+        bench.run(arguments).ended(2).hides(&["hunter2"]).says(&["error: ", "Usage"]);
+    }
+    bench.run(["validate", "-i", "inventory", "-e", "--x: hunter2"]).ended(1).hides(&["hunter2"]);
+    bench.run([secret, "validate"]).says(&["`registry_mirror_shared_secret`"]);
+}
+
+#[test]
+fn the_mask_of_render_is_no_secret() {
+    for name in ["shared_secret", "upstream_proxy", "tls_private_key"] {
+        let vars = with(&format!("registry_mirror_{name}: \"********\""));
+        inventory(&[("vars.yml", &vars)])
+            .run(VALIDATE)
+            .ended(1)
+            .says(&["this is the mask that `render` prints", "hint: put the secret itself here"]);
+    }
+}
+
+#[test]
+fn what_render_prints_keeps_text_that_looks_like_a_template() {
+    let vars = with("registry_mirror_docker_image: !unsafe \"a {{ b }} << c >>\"");
+    let bench = inventory(&[("vars.yml", &vars)]);
+    let first = bench.run(["render", "-i", "inventory"]).ended(0);
+    bench.write("second.yml", &first.stdout);
+    let second = bench.run(["render", "-i", "inventory", "-e", "@second.yml"]).ended(0);
+    assert!(first.stdout.contains("!unsafe \"a {{ b }} << c >>\""), "{}", first.stdout);
+    assert_eq!(first.stdout, second.stdout);
+}
+
+#[test]
+fn an_inventory_that_is_not_there_is_one_error() {
+    let bench = Bench::new();
+    bench.write("group_vars/all.yml", "{");
+    bench.run(["validate", "-i", "nowhere"]).ended(2).says(&[
+        "there is no such file",
+        "hint: name an inventory with `-i PATH`",
+        "refused: 1 error,",
+    ]);
+}
+
+#[test]
+fn hints_name_what_was_meant() {
+    let said = |text: &str, wanted: &[&str]| {
+        inventory(&[("vars.yml", text)]).run(VALIDATE).ended(1).says(wanted);
+    };
+    said("all: 5\n", &["`all` must be a mapping", "an integer"]);
+    said(
+        "all:\n  vars:\n    prefix:acme\n    aws_region: eu\n",
+        &["vars.yml:3:11", "no blank after the colon", "hint: write `key: value`"],
+    );
+    said(
+        &with("acme_domain: x\n    registry_mirror_domain: \"{{ acme_domian }}\""),
+        &["did you mean `acme_domain`?"],
+    );
+    said(
+        &with("a: \"{{ b }}\"\n    b: \"{{ a }}\"\n    registry_mirror_group: \"{{ a }}\""),
+        &["needed by `registry_mirror_group`"],
+    );
+}
+
+#[test]
+fn of_many_errors_the_first_hundred_are_printed() {
+    let mut vars = VARS.to_owned();
+    for number in 0..150 {
+        vars.push_str(&format!("    registry_mirror_x{number}: 1\n"));
+    }
+    let ran = inventory(&[("vars.yml", &vars)]).run(VALIDATE).ended(1);
+    let ran = ran.says(&["and 50 more errors\n", "refused: 150 errors"]);
+    assert_eq!(ran.stderr.matches("error: ").count(), 100);
+}

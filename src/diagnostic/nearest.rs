@@ -3,8 +3,11 @@
 /// The candidate with the fewest edits from `name`, if those are few for its length.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.chars().count() / 4).clamp(1, 4);
+    let length = name.chars().count();
     candidates
         .into_iter()
+        // Names that are as long as a file are not compared letter by letter.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= most)
         .map(|candidate| (edits(name, candidate), candidate))
         .filter(|(edits, _)| *edits <= most)
         .min()

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report};
 
-use super::{Entry, Node, Origin, Value, groups::Tree, range};
+use super::{
+    Entry, Node, Origin, Value,
+    groups::{ALL, Tree},
+    range,
+};
 
 /// Adds what a file says to the tree. Whether it is the configuration of an inventory plugin,
 /// which is skipped.
@@ -41,6 +45,13 @@ pub(super) fn read(file: Node, tree: &mut Tree, report: &mut Report) -> bool {
             continue;
         };
         if !matches!(value.value, Value::Map(_) | Value::Null) {
+            if *name == *ALL {
+                report.push(
+                    wrong_kind(&value, "`all` must be a mapping")
+                        .hint("write `vars:`, `hosts:` or `children:` below it"),
+                );
+                continue;
+            }
             strays += 1;
             if strays == 1 {
                 report.push(stray(&name, &key.origin));
@@ -186,10 +197,7 @@ fn take_priority(entries: &mut Vec<Entry>, report: &mut Report) -> Option<i64> {
 }
 
 fn wrong_kind(node: &Node, message: &str) -> Diagnostic {
-    let article = if node.kind() == "integer" { "an" } else { "a" };
-    Diagnostic::error("inventory-shape", message)
-        .at(node.origin.place(false))
-        .label(format!("{article} {}", node.kind()))
+    Diagnostic::error("inventory-shape", message).at(node.origin.place(false)).label(node.a_kind())
 }
 
 fn not_text(key: &Node, what: &str) -> Diagnostic {

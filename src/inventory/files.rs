@@ -29,7 +29,8 @@ pub(super) fn inventory(path: &Path, report: &mut Report) -> Vec<PathBuf> {
         Ok(data) if data.is_dir() => {}
         Ok(_) => return vec![path.to_owned()],
         Err(error) => {
-            report.push(unreadable(path, &error));
+            let hint = "name an inventory with `-i PATH`";
+            report.push(unreadable(path, &error).hint(hint));
             return Vec::new();
         }
     }

@@ -43,6 +43,10 @@ fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
         for file in files::inventory(inventory, report) {
             hosts_unknown |= read_file(&file, &mut tree, report);
         }
+        // What stands beside an inventory that is not there belongs to something else.
+        if !inventory.exists() {
+            continue;
+        }
         let base = if inventory.is_dir() { Some(inventory.as_path()) } else { inventory.parent() };
         bases.extend(base.map(Path::to_owned));
     }

@@ -13,23 +13,30 @@ mod tests;
 /// What stands for a value.
 const MASK: &str = "********";
 
-/// A quoted line longer than this is left out: it could only be a value.
-const LONGEST: usize = 1000;
-
 /// The place of a value in a file that parses, with the caret under `part` of it: column and
 /// width as in an origin.
 pub(super) fn place(origin: &Origin, shown: bool, part: (u32, u32)) -> Place {
-    let line = origin.source().line(origin.line());
-    let own = line.and_then(|text| span(text, origin.column(), origin.width()));
+    let line = origin.short_line();
+    let own = line
+        .filter(|_| shown)
+        .and_then(|text| span(text, origin.column(), origin.width()).filter(|s| is_open(text, s)));
     let kept = line.map(structure).unwrap_or_default();
-    quote(origin, part, line, kept, own.filter(|_| shown))
+    quote(origin, part, line, kept, own)
+}
+
+/// Whether a value that is no secret may be shown as it stands: it may hold one all the same, the
+/// password of an address (`user:password@host`) or a key.
+fn is_open(line: &str, range: &Range<usize>) -> bool {
+    let Some(own) = line.get(range.clone()) else { return false };
+    let goes_on = own.starts_with(['"', '\'']) && quoted(own).is_none();
+    !goes_on && !own.contains('@') && !own.contains("-----BEGIN")
 }
 
 /// A place in a file that does not parse. There it is unknown what is a value, so that a line
 /// that may be the inside of one is masked whole.
 pub(super) fn broken(source: &Arc<Source>, line: u32, column: u32, width: u32) -> Place {
     let origin = Origin::at(source, line, column, width);
-    let text = source.line(line);
+    let text = origin.short_line();
     let kept = match text {
         Some(text) if !inside_value(source.text(), line) => structure(text),
         Some(text) => only(0..text.len() - text.trim_start().len()),
@@ -64,7 +71,7 @@ fn quote(
         caret: 0,
         width: 1,
     };
-    let Some(line) = line.filter(|line| line.chars().count() <= LONGEST) else { return place };
+    let Some(line) = line else { return place };
     kept.extend(own);
     kept.sort_by_key(|range| range.start);
     let target = span(line, column, width).unwrap_or(line.len()..line.len());

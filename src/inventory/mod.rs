@@ -114,7 +114,7 @@ pub fn variables(node: Node, report: &mut Report) -> Vec<Entry> {
             report.push(
                 Diagnostic::error("variables-shape", "variables must be a mapping")
                     .at(node.origin.place(false))
-                    .label(format!("a {}", node.kind()))
+                    .label(node.a_kind())
                     .hint("write `name: value`, one on a line"),
             );
             return Vec::new();
@@ -127,7 +127,7 @@ pub fn variables(node: Node, report: &mut Report) -> Vec<Entry> {
             None => report.push(
                 Diagnostic::error("variables-shape", "a variable's name must be text")
                     .at(key.origin.place(false))
-                    .label(format!("a {}", key.kind()))
+                    .label(key.a_kind())
                     .hint("quote it"),
             ),
         }

@@ -99,6 +99,15 @@ impl Node {
         Self { value: Value::Null, origin: self.origin.clone(), ..*self }
     }
 
+    /// The same with its article: `a list`, `an integer`, `null`.
+    pub fn a_kind(&self) -> String {
+        match self.value {
+            Value::Null => self.kind().to_owned(),
+            Value::Int(_) => format!("an {}", self.kind()),
+            _ => format!("a {}", self.kind()),
+        }
+    }
+
     /// What kind of value it is, for messages: `string`, `list`, …
     pub fn kind(&self) -> &'static str {
         match self.value {

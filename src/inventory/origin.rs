@@ -10,6 +10,10 @@ use crate::diagnostic::Place;
 
 use super::mask;
 
+/// A line longer than this, in bytes, is never quoted, nor walked through for a message: it could
+/// only be a value, and a file of one line has as many messages as it is long.
+const LONGEST: usize = 2000;
+
 /// A text that was read, under the name that messages use for it.
 pub struct Source {
     kind: SourceKind,
@@ -161,7 +165,7 @@ impl Origin {
     /// `before` characters into it. If it stands elsewhere, on a later line or behind an escape,
     /// the caret is under the whole.
     pub(super) fn place_within(&self, shown: bool, before: usize, part: &str) -> Place {
-        let line = self.source.line(self.line).unwrap_or("");
+        let line = self.short_line().unwrap_or("");
         let scalar = usize::try_from(self.column).unwrap_or(0).saturating_sub(1);
         let width = part.chars().count();
         // A quote in front shifts the text by one.
@@ -201,6 +205,21 @@ impl Origin {
             return Self { source: self.source, line, column, width: 1 };
         }
         self
+    }
+
+    /// The line that it was written on, unless that is too long to be looked at.
+    pub(super) fn short_line(&self) -> Option<&str> {
+        self.source.line(self.line).filter(|line| line.len() <= LONGEST)
+    }
+
+    /// What was written, as it stands on its first line. Holds secrets.
+    pub fn written(&self) -> Option<&str> {
+        let skip = usize::try_from(self.column).ok()?.checked_sub(1)?;
+        let line = self.short_line()?;
+        let mut offsets = line.char_indices().map(|(at, _)| at).chain([line.len()]).skip(skip);
+        let start = offsets.next()?;
+        let end = offsets.take(usize::try_from(self.width).ok()?).last()?;
+        line.get(start..end)
     }
 
     pub(super) fn width(&self) -> u32 {

@@ -19,10 +19,11 @@ use crate::{
 };
 
 use super::{
-    formats,
+    coerce, formats,
     kind::Kind,
     schema,
     table::{self, Variable},
+    units::MASK,
 };
 
 /// A rule as it should be written.
@@ -50,6 +51,23 @@ pub(super) fn check(values: &Map<String, Json>, nodes: &Nodes) -> Vec<(String, D
         }
     }
     wrong
+}
+
+/// Secrets that are what `render` prints in their place: its output was taken for an inventory.
+pub(super) fn masked(nodes: &Nodes) -> Vec<(String, Diagnostic)> {
+    let is_secret = |name: &str| table::find(name).is_some_and(|variable| variable.secret);
+    let masked = nodes.iter().filter(|(name, node)| is_secret(name) && node.as_str() == Some(MASK));
+    masked
+        .map(|(name, node)| {
+            let message = format!("`{name}` must be the secret itself");
+            let diagnostic = Diagnostic::error("masked-secret", message)
+                .at(node.origin.place(false))
+                .label("this is the mask that `render` prints")
+                .hint("put the secret itself here")
+                .variable(name);
+            (name.clone(), diagnostic)
+        })
+        .collect()
 }
 
 /// The validator of the settings, formats included.
@@ -145,15 +163,14 @@ fn locate<'a>(node: &'a Node, path: &Location) -> &'a Node {
 fn cause(kind: Kind, node: &Node) -> Option<String> {
     match node.value {
         Value::String(_) => None,
-        Value::Int(_) if matches!(kind, Kind::Port | Kind::Count) => None,
+        Value::Int(_) if matches!(kind, Kind::Port | Kind::Count) && !coerce::is_odd(node) => None,
         Value::Null => Some("this is empty".into()),
         _ => {
-            let article = if matches!(node.value, Value::Int(_)) { "an" } else { "a" };
-            let kind = node.kind();
+            let kind = node.a_kind();
             Some(if node.rendered {
-                format!("the template comes out as {article} {kind}")
+                format!("the template comes out as {kind}")
             } else {
-                format!("YAML reads this as {article} {kind}")
+                format!("YAML reads this as {kind}")
             })
         }
     }
@@ -161,6 +178,17 @@ fn cause(kind: Kind, node: &Node) -> Option<String> {
 
 fn hint(variable: &Variable, node: &Node) -> Option<String> {
     match (variable.kind, &node.value) {
+        (kind, Value::Int(_) | Value::Float(_) | Value::Timestamp(_)) if !node.rendered => {
+            match kind {
+                Kind::Flag | Kind::Choice(_) | Kind::TagRules => None,
+                Kind::Port | Kind::Count | Kind::Size | Kind::OptionalSize => coerce::is_odd(node)
+                    .then(|| "write a decimal number without a leading zero".into()),
+                Kind::Period | Kind::Interval | Kind::Wait => {
+                    coerce::is_odd(node).then(|| "write it with its units, such as `12m30s`".into())
+                }
+                _ => Some("quote it".into()),
+            }
+        }
         (Kind::Quoted | Kind::Account, value)
             if !node.rendered && !matches!(value, Value::String(_)) =>
         {

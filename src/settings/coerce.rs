@@ -23,6 +23,17 @@ pub(super) fn coerce(kind: Kind, node: &Node, directory: &Path) -> Json {
         },
         Kind::Flag => flag(node).map_or(WRONG, Json::from),
         Kind::Choice(words) => choice(node, words),
+        Kind::Port
+        | Kind::Count
+        | Kind::Size
+        | Kind::OptionalSize
+        | Kind::Period
+        | Kind::Interval
+        | Kind::Wait
+            if is_odd(node) =>
+        {
+            WRONG
+        }
         Kind::Port | Kind::Count => whole(node).map_or(WRONG, Json::from),
         Kind::Size | Kind::OptionalSize | Kind::Period | Kind::Interval | Kind::Wait => {
             match whole(node) {
@@ -38,9 +49,11 @@ pub(super) fn coerce(kind: Kind, node: &Node, directory: &Path) -> Json {
         Kind::Text | Kind::Name => match node.value {
             Value::Bool(true) => Json::from("True"),
             Value::Bool(false) => Json::from("False"),
+            // `2.10` would become `2.1`, and `010` would become `8`.
+            Value::Int(_) | Value::Float(_) | Value::Timestamp(_) => WRONG,
             _ => text(node),
         },
-        Kind::Hosts | Kind::Peers | Kind::Texts => list(node, text),
+        Kind::Hosts | Kind::Peers | Kind::Texts => list(node, as_written),
         Kind::TagRules => match node.as_str() {
             Some(written) => json(written),
             None => list(node, tag_rule),
@@ -52,8 +65,27 @@ pub(super) fn coerce(kind: Kind, node: &Node, directory: &Path) -> Json {
         | Kind::Proxy
         | Kind::Domain
         | Kind::Bucket
-        | Kind::Account => text(node),
+        | Kind::Account => as_written(node),
     }
+}
+
+/// Whether a number is not the one that a reader sees: `12:30` is 750 to YAML 1.1, and `010` is 8.
+pub(super) fn is_odd(node: &Node) -> bool {
+    let is_number = matches!(node.value, Value::Int(_) | Value::Float(_));
+    let Some(written) = node.origin.written().filter(|_| is_number && !node.rendered) else {
+        return false;
+    };
+    let digits = written.strip_prefix(['-', '+']).unwrap_or(written);
+    let after_zero = digits.strip_prefix('0').unwrap_or_default();
+    digits.contains(':') || after_zero.starts_with(|c: char| c.is_ascii_digit() || c == '_')
+}
+
+/// The text of a scalar, unless a number does not print as it was written.
+fn as_written(node: &Node) -> Json {
+    let json = text(node);
+    let is_number = matches!(node.value, Value::Int(_) | Value::Float(_));
+    let written = node.origin.written().filter(|_| is_number && !node.rendered);
+    if written.is_some_and(|written| json.as_str() != Some(written)) { WRONG } else { json }
 }
 
 /// The text of a scalar. A number prints as Python prints it.
@@ -130,6 +162,7 @@ fn tag_rule(node: &Node) -> Json {
     let mut rule = Map::new();
     for (key, value) in entries {
         let value = match key.as_str() {
+            Some("ttl") if is_odd(value) => WRONG,
             Some("ttl") => whole(value).map_or_else(|| text(value), |n| n.to_string().into()),
             _ => text(value),
         };

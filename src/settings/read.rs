@@ -18,6 +18,7 @@ use super::{
     names,
     rules::{self, Settled},
     table::{self, PREFIX, Variable},
+    units::MASK,
 };
 
 /// Variables of the neighbours that our defaults are made of. Empty means unset for them, as it
@@ -134,7 +135,14 @@ fn settle(
         wrong.insert(name);
     }
     missing.report(given.advice, report);
+    for (name, diagnostic) in check::masked(&nodes) {
+        report.push(diagnostic);
+        wrong.insert(name);
+    }
     for (name, diagnostic) in check::check(&values, &nodes) {
+        if wrong.contains(&name) && nodes.get(&name).is_some_and(|n| n.as_str() == Some(MASK)) {
+            continue;
+        }
         if is_needless(&name) {
             spared.push(name);
         } else {

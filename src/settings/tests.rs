@@ -204,7 +204,7 @@ fn values_are_converted_as_argument_specs_convert() {
          registry_mirror_spool_size: 1048576\n\
          registry_mirror_bucket_owner: 123456789012\n\
          registry_mirror_peers: \"a:5000, [::1]:5000\"\n\
-         registry_mirror_docker_image: 2.8\n",
+         registry_mirror_docker_image: \"2.10\"\n",
     );
     assert_eq!(settings.tls, Tls::Off);
     assert_eq!(settings.listen_port, 5000);
@@ -214,7 +214,7 @@ fn values_are_converted_as_argument_specs_convert() {
     assert_eq!(settings.spool_size, Size(1 << 20));
     assert_eq!(settings.bucket_owner, "123456789012");
     assert_eq!(settings.peers, ["a:5000", "[::1]:5000"]);
-    assert_eq!(settings.docker_image, "2.8");
+    assert_eq!(settings.docker_image, "2.10");
     assert_eq!(accepted("registry_mirror_listen_port: 5000.0\n").listen_port, 5000);
 }
 
@@ -263,6 +263,13 @@ fn wrong_values_are_refused() {
         ("docker_hub_username: 0123", "must be text in quotes; hint: quote it"),
         ("shared_secret: 2024-01-01", "must be text in quotes; hint: quote it"),
         ("shared_secret: yes", "hint: quote it"),
+        ("docker_image: 2.10", "hint: quote it"),
+        ("bucket_location: 010", "hint: quote it"),
+        ("bucket_name: 0100000", "hint: quote it"),
+        ("group: 2024-01-01", "hint: quote it"),
+        ("not_found_ttl: 12:30", "with its units"),
+        ("tag_rules: [{match: \"a:b\", ttl: 12:30}]", "the `ttl` of a rule must be a period"),
+        ("listen_port: 05000", "without a leading zero"),
         ("bucket_owner: 012345670123", "twelve digits"),
         ("bucket_name: Acme_Images", "must be a bucket name"),
         ("tls: on", "must be `generated`, `files` or `off`"),

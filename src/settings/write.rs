@@ -26,6 +26,10 @@ pub fn to_yaml(settings: &Settings, write: impl Fn(&Json) -> Option<String>) -> 
     let Json::Object(variables) = to_json(settings) else { return String::new() };
     let mut text = String::from("---\n");
     for (name, value) in variables {
+        if holds_marks(&value) {
+            text.push_str(&format!("{name}: {}\n", unsafe_flow(&value)));
+            continue;
+        }
         let written = write(&Json::Object(Map::from_iter([(name.clone(), value.clone())])))
             .filter(|written| reads_back(written, &name, &value));
         match written {
@@ -34,6 +38,33 @@ pub fn to_yaml(settings: &Settings, write: impl Fn(&Json) -> Option<String>) -> 
         }
     }
     text
+}
+
+/// Whether a text in it would be read back as a template.
+fn holds_marks(value: &Json) -> bool {
+    match value {
+        Json::String(text) => ["{{", "{%", "{#", "<<"].iter().any(|mark| text.contains(mark)),
+        Json::Array(items) => items.iter().any(holds_marks),
+        Json::Object(entries) => entries.values().any(holds_marks),
+        _ => false,
+    }
+}
+
+/// The value on one line, with the tag that keeps such text from being a template.
+fn unsafe_flow(value: &Json) -> String {
+    match value {
+        Json::String(_) if holds_marks(value) => format!("!unsafe {value}"),
+        Json::Array(items) => {
+            format!("[{}]", items.iter().map(unsafe_flow).collect::<Vec<_>>().join(", "))
+        }
+        Json::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| {
+                format!("{}: {}", Json::from(key.as_str()), unsafe_flow(value))
+            });
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        value => value.to_string(),
+    }
 }
 
 fn reads_back(written: &str, name: &str, value: &Json) -> bool {

@@ -23,6 +23,9 @@ const LONGEST: usize = 40;
 /// What all templates of a scope may yield together: bytes of text and values.
 const MOST: usize = 16 << 20;
 
+/// How many failures are told of one variable.
+const MOST_FAILURES: usize = 64;
+
 /// A variable, or an element of one.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -226,6 +229,19 @@ impl Engine {
     }
 }
 
+/// Adds failures, each once. Variables that need each other by several ways have a failure for each
+/// way, which doubles with every level.
+pub(super) fn add(failures: &mut Vec<Failure>, more: impl IntoIterator<Item = Failure>) {
+    for failure in more {
+        if failures.len() >= MOST_FAILURES {
+            return;
+        }
+        if !failures.contains(&failure) {
+            failures.push(failure);
+        }
+    }
+}
+
 /// All values, or all failures.
 pub(super) fn gather<T>(
     results: impl Iterator<Item = Result<T, Vec<Failure>>>,
@@ -235,7 +251,7 @@ pub(super) fn gather<T>(
     for result in results {
         match result {
             Ok(value) => values.push(value),
-            Err(more) => failures.extend(more),
+            Err(more) => add(&mut failures, more),
         }
     }
     if failures.is_empty() { Ok(values) } else { Err(failures) }

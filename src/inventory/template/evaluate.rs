@@ -4,11 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use minijinja::{Environment, Error, ErrorKind, value::Value as Evaluated};
 
+use crate::diagnostic::nearest;
+
 use super::{
     super::{Node, Value},
     Cause, Failure,
     convert::{self, Unfit},
-    engine::{Engine, Item, gather},
+    engine::{Engine, Item, add, gather},
     objects::{Shelf, Variables},
     segments::{self, Cut, Segment},
     words,
@@ -148,7 +150,7 @@ impl Engine {
             };
             if fatal {
                 let mine = frame.fatal.into_iter().map(|f| f.needed_by(&site.item.label));
-                failures.extend(mine);
+                add(&mut failures, mine);
                 break;
             }
             if let Some(error) = undefined {
@@ -170,18 +172,14 @@ impl Engine {
                 };
                 assumed.insert(lack.label.clone());
                 let another = self.missing(site, job, lack);
-                failures.extend(another);
+                add(&mut failures, another);
                 continue;
             }
             match result {
                 // An undefined value that nothing caught went by unnoticed, in a comparison say.
                 Ok(_) if frame.missing.len() > caught => {
                     for lack in frame.missing {
-                        for failure in self.missing(site, job, lack) {
-                            if !failures.contains(&failure) {
-                                failures.push(failure);
-                            }
-                        }
+                        add(&mut failures, self.missing(site, job, lack));
                     }
                 }
                 Ok(value) if failures.is_empty() && !value.is_undefined() => return Ok(value),
@@ -249,7 +247,9 @@ impl Engine {
         let name = &site.item.label;
         if lack.failures.is_empty() {
             let place = words::place_of_name(self, site, job, &lack.label);
-            return vec![Failure::missing(&lack.label, name, place)];
+            let known = self.variables.keys().map(|known| &**known);
+            let near = nearest(&lack.label, known);
+            return vec![Failure::missing(&lack.label, name, place, near)];
         }
         lack.failures.into_iter().map(|failure| failure.needed_by(name)).collect()
     }

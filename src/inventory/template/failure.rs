@@ -35,12 +35,21 @@ impl Failure {
         Self { cause, chain: vec![name.clone()], diagnostic }
     }
 
-    /// `name` needs a variable that nothing sets.
-    pub(super) fn missing(variable: &str, name: &Arc<str>, place: Place) -> Self {
+    /// `name` needs a variable that nothing sets. `near` is one that is there and may be meant.
+    pub(super) fn missing(
+        variable: &str,
+        name: &Arc<str>,
+        place: Place,
+        near: Option<&str>,
+    ) -> Self {
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("set `{variable}` in the inventory, for example in vars.yml"),
+        };
         let diagnostic = Diagnostic::error("undefined-variable", "")
             .at(place)
             .label("needed here")
-            .hint(format!("set `{variable}` in the inventory, for example in vars.yml"))
+            .hint(hint)
             .variable(&**name);
         let mut failure = Self::new(Cause::Missing(variable.into()), name, diagnostic);
         failure.word();
@@ -67,6 +76,11 @@ impl Failure {
     }
 
     fn word(&mut self) {
+        if let (Cause::Cycle(circle), Some(first)) = (&self.cause, self.chain.first())
+            && !circle.contains(first)
+        {
+            self.diagnostic.label = Some(format!("needed by `{first}`"));
+        }
         let Cause::Missing(missing) = &self.cause else { return };
         let mut message = format!("`{missing}` is not set");
         for name in self.chain.iter().rev() {

@@ -65,7 +65,11 @@ pub(super) fn cut(text: &str) -> Result<Cut, Unclosed> {
 
 fn next_start(text: &str, from: usize) -> Option<(usize, (&'static str, &'static str))> {
     let rest = text.get(from..)?;
-    STARTS.iter().filter_map(|pair| Some((from + rest.find(pair.0)?, *pair))).min()
+    // In one pass: a search for each delimiter would walk to the end of the text every time.
+    rest.match_indices(['{', '<']).find_map(|(at, _)| {
+        let opens = |(open, _): &&(&str, &str)| rest.get(at..).is_some_and(|r| r.starts_with(open));
+        STARTS.iter().find(opens).map(|pair| (from + at, *pair))
+    })
 }
 
 /// Where the delimiter stands that ends what begins at `from`: outside of quotes, and of brackets

@@ -29,6 +29,17 @@ pub(super) fn explain(
 ) -> Diagnostic {
     let (line, column) = place.unwrap_or_else(|| second_document(source.text()));
     let context = context(problem);
+    let begun = context.map_or(line, |(line, _)| line);
+    if ["mapping values are not allowed", "could not find expected ':'"]
+        .iter()
+        .any(|words| problem.contains(words))
+        && let Some((line, column)) = glued(source, line).or_else(|| glued_on(source, begun))
+    {
+        return Diagnostic::error("yaml-syntax", "the file is not valid YAML")
+            .at(mask::broken(source, line, column, 1))
+            .label("no blank after the colon")
+            .hint("write `key: value`");
+    }
     let text = source.line(line).unwrap_or("");
     let at_context = context.and_then(|(line, _)| source.line(line)).unwrap_or("");
     let words = if is_bare_template(text) || is_bare_template(at_context) {
@@ -45,6 +56,27 @@ pub(super) fn explain(
         .at(mask::broken(source, line, column, width))
         .label(words.label)
         .hint(words.hint)
+}
+
+/// Where `key:value` stands above `line`, as the last thing at its indentation: what YAML took for
+/// the beginning of a text that `line` goes on with.
+fn glued(source: &Arc<Source>, line: u32) -> Option<(u32, u32)> {
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let own = indent(source.line(line)?);
+    let is_blank = |text: &str| text.trim().is_empty() || text.trim_start().starts_with('#');
+    let above =
+        (1..line).rev().find(|above| source.line(*above).is_some_and(|text| !is_blank(text)))?;
+    glued_on(source, above).filter(|_| source.line(above).is_some_and(|text| indent(text) == own))
+}
+
+/// The colon of a line `key:value`.
+fn glued_on(source: &Arc<Source>, line: u32) -> Option<(u32, u32)> {
+    let text = source.line(line)?;
+    let (key, value) = text.trim_start().split_once(':')?;
+    let is_key = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let is_glued = value.starts_with(|c: char| !c.is_whitespace() && c != '/');
+    let column = text.len() - text.trim_start().len() + key.chars().count() + 1;
+    (is_key && is_glued).then(|| Some((line, u32::try_from(column).ok()?)))?
 }
 
 fn classify(problem: &str, rest: &str, line: &str) -> Words {

@@ -107,6 +107,11 @@ fn unhashable(key: &Node) -> Diagnostic {
             .at(place)
             .label("a list cannot be a key");
     };
+    if !key.origin.short_line().is_some_and(|line| line.contains("{{")) {
+        return Diagnostic::error("yaml-key", "a key must be text")
+            .at(place)
+            .label("a mapping cannot be a key");
+    }
     Diagnostic::error("yaml-template", "a template without quotes")
         .at(place)
         .label("YAML takes `{{` for the start of two mappings")

@@ -75,7 +75,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable(
         "bucket_owner",
         Account,
-        "The account that the bucket must belong to. Empty: our own.",
+        "The account that must own the bucket. Empty: not checked.",
     )
     .restart(),
     variable(
