@@ -12,7 +12,7 @@ use std::{
 use registry_mirror::oci::Digest;
 
 use super::{
-    client::{connect, get, send},
+    client::{PATIENCE, connect, get, send},
     program::{free_port, serve},
 };
 use crate::support::hub::{Hub, noise};
@@ -63,7 +63,13 @@ fn killed_at_any_instant_it_serves_nothing_partial() {
         assert_pulls(address, digest, kill);
     }
     for place in ["data/spool", "data/store/staging"] {
-        let left = files(&data.path().join(place));
+        // What was fetched just now may still be on its way through.
+        let deadline = Instant::now() + PATIENCE;
+        let mut left = files(&data.path().join(place));
+        while !left.is_empty() && Instant::now() < deadline {
+            std::thread::yield_now();
+            left = files(&data.path().join(place));
+        }
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 }
