@@ -7,6 +7,8 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
+    thread::yield_now,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -24,8 +26,16 @@ use crate::support::conformance::{self, content, key, read_found};
 
 mod model;
 
+/// Opens the directory. A test beside this one that starts a program has, for an instant between
+/// fork and exec, a copy of every open file, the lock included.
 fn open(root: &Path) -> Fs {
-    Fs::open(root.to_owned(), Handle::current()).unwrap()
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match Fs::open(root.to_owned(), Handle::current()) {
+            Err(error) if error.retryable() && Instant::now() < deadline => yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 async fn store() -> (TempDir, Arc<dyn Store>) {

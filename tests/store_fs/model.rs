@@ -1,11 +1,6 @@
 //! Any sequence of calls leaves a directory as it leaves two maps.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    thread::yield_now,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -14,7 +9,7 @@ use registry_mirror::{
     store::{Area, Key, Meta, Payload, Put, Records, Shard, Store, Version, When, Written, fs::Fs},
 };
 use tempfile::TempDir;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::support::conformance::{file_payload, read};
 
@@ -163,18 +158,6 @@ impl Model {
     }
 }
 
-/// Opens the directory. A test beside this one that starts a program has, for an instant between
-/// fork and exec, a copy of every open file, the lock included.
-fn open(place: &Path) -> Fs {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match Fs::open(place.to_owned(), Handle::current()) {
-            Err(error) if error.retryable() && Instant::now() < deadline => yield_now(),
-            opened => return opened.unwrap(),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 24,
@@ -186,7 +169,7 @@ proptest! {
     fn a_directory_is_two_maps(calls in prop::collection::vec(call(), 1..25)) {
         let place = TempDir::new().unwrap();
         Runtime::new().unwrap().block_on(async {
-            let open = || open(place.path());
+            let open = || super::open(place.path());
             let (mut fs, mut model) = (open(), Model::default());
             for call in &calls {
                 if matches!(call, Call::Reopen) {
