@@ -1,15 +1,12 @@
 //! What a flight does with the bytes: write, hash, publish how far it is.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, future::join};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{
-    flight::{Aboard, Failure, Pilot, Progress},
-    spool,
-};
+use super::flight::{Aboard, Failure, Pilot, Progress};
 use crate::oci::{Digest, Hasher};
 
 /// How much is handed to the disk at once at the most, in bytes.
@@ -120,7 +117,7 @@ impl<'a> Sink<'a> {
         let writing = self.engine.spawn_blocking(move || {
             let mut hasher = hasher.ok_or(io::ErrorKind::Other)?;
             for chunk in &batch {
-                spool::write(&aboard.file, chunk, offset)?;
+                aboard.file.write_all_at(chunk, offset)?;
                 hasher.update(chunk);
                 offset += chunk.len() as u64;
             }

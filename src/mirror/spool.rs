@@ -4,7 +4,6 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::PathBuf,
     sync::{
         Arc,
@@ -92,14 +91,6 @@ impl Spooled {
         let bytes = self.room.bytes.load(Ordering::Relaxed);
         length <= bytes || self.room.extend((length - bytes).max(STEP), self.limit)
     }
-}
-
-/// Writes `data` at `offset`. Blocks for as long as the page cache does.
-///
-/// # Errors
-/// The disk refuses.
-pub(super) fn write(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-    file.write_all_at(data, offset)
 }
 
 /// Bytes of the spool that are spoken for.

@@ -166,7 +166,7 @@ impl Inner {
         // Names that do not exist leave no trace in the store, only those that ceased to be public.
         if public || known.is_some_and(|verdict| verdict.public) {
             let record = Record { public, checked_at: to_unix(now) };
-            self.write_record(path(name), &record, When::Always);
+            self.write_record(path(name), &record);
         }
         Ok(verdict)
     }
@@ -186,11 +186,11 @@ impl Inner {
     }
 
     /// Writes a small record, without anybody waiting for it.
-    pub(super) fn write_record(&self, path: String, value: &impl Serialize, when: When) {
+    pub(super) fn write_record(&self, path: String, value: &impl Serialize) {
         let Ok(value) = serde_json::to_vec(value) else { return };
         let (records, busy) = (self.parts.records.clone(), self.busy());
         self.parts.engine.spawn(async move {
-            if let Err(error) = records.put(&path, Bytes::from(value), when).await {
+            if let Err(error) = records.put(&path, Bytes::from(value), When::Always).await {
                 tracing::debug!(%error, path, "a record is not written");
             }
             drop(busy);

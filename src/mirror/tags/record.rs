@@ -7,7 +7,6 @@ use crate::{
     clock::{from_unix, to_unix},
     mirror::Inner,
     oci::{Name, Tag},
-    store::When,
 };
 
 /// The record of a tag.
@@ -44,14 +43,14 @@ impl Inner {
             size: state.size,
             checked_at: to_unix(state.checked_at),
         };
-        self.write_record(path(name, tag), &record, When::Always);
+        self.write_record(path(name, tag), &record);
     }
 
     /// Writes down that there is no such tag.
     pub(super) fn record_absence(&self, name: &Name, tag: &Tag) {
         let checked_at = to_unix(self.parts.clock.now());
         let record = Record { digest: None, media_type: None, size: None, checked_at };
-        self.write_record(path(name, tag), &record, When::Always);
+        self.write_record(path(name, tag), &record);
     }
 }
 
