@@ -6,16 +6,12 @@ use std::{fs, path::Path, path::PathBuf, time::Instant};
 use proptest::prelude::*;
 use registry_mirror::{
     diagnostic::{Report, Severity},
-    inventory::{Inventory, LayerKind, Request, Value, load},
+    inventory::{Host, Inventory, LayerKind, Request, Value},
 };
 
 use crate::support::EXAMPLE;
 
 const SECRET: &str = "dckr_pat_TestTokenPlsIgnore-AbCd1234";
-
-fn nothing_shown(_: &str) -> bool {
-    false
-}
 
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a directory");
@@ -32,24 +28,29 @@ fn request(inventories: &[&Path], host: Option<&str>) -> Request {
         inventories: inventories.iter().map(|path| PathBuf::from(*path)).collect(),
         host: host.map(str::to_owned),
         own_names: vec!["node-1".into()],
-        extra: Vec::new(),
-        shown: nothing_shown,
+        ..Request::default()
     }
 }
 
-fn read(root: &Path, host: Option<&str>) -> (Option<Inventory>, Report) {
+/// What an inventory says of this host, if there is nothing wrong with it.
+fn load(request: &Request, report: &mut Report) -> Option<Host> {
+    let host = Inventory::read(request, report).this_host(report);
+    host.filter(|_| !report.has_errors())
+}
+
+fn read(root: &Path, host: Option<&str>) -> (Option<Host>, Report) {
     let mut report = Report::new();
     let inventory = load(&request(&[root], host), &mut report);
     (inventory, report)
 }
 
-fn loaded(root: &Path, host: Option<&str>) -> Inventory {
+fn loaded(root: &Path, host: Option<&str>) -> Host {
     let (inventory, report) = read(root, host);
     inventory.unwrap_or_else(|| panic!("{}", report.human(false, root)))
 }
 
 /// The value that wins, as text.
-fn winner(inventory: &Inventory, name: &str) -> Option<String> {
+fn winner(inventory: &Host, name: &str) -> Option<String> {
     let entries = inventory.layers.iter().flat_map(|layer| &layer.entries);
     let last = entries.rev().find(|entry| &*entry.name == name)?;
     Some(match &last.node.value {
@@ -77,8 +78,8 @@ fn without_the_brace_it_holds_three_variables_for_an_unlisted_member() {
     let root = directory(&[("sensitive_vars.yml", &EXAMPLE.replace("}\n", ""))]);
     let (inventory, report) = read(root.path(), None);
     let inventory = inventory.expect("valid");
-    assert_eq!((inventory.hosts, inventory.unlisted), (0, true));
-    assert_eq!((inventory.host.as_str(), inventory.groups.len()), ("node-1", 1));
+    assert!(inventory.unlisted);
+    assert_eq!((&*inventory.name, inventory.groups.len()), ("node-1", 1));
     assert_eq!(inventory.layers.len(), 1);
     assert_eq!(inventory.layers[0].entries.len(), 3);
     assert_eq!(winner(&inventory, "registry_mirror_docker_hub_password").as_deref(), Some(SECRET));

@@ -3,12 +3,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
 
-use std::{env, fs, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap, env, fs, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc,
+};
 
 use crate::{
     cli::{INVENTORY, Options},
     diagnostic::{Report, Severity},
-    inventory,
+    inventory::{self, Inventory},
     settings::{self, Given, Settings, Summary, table},
 };
 
@@ -51,14 +53,18 @@ pub(super) fn settings(options: &Options) -> Loaded {
         host: options.host.clone(),
         own_names: own_names(),
         extra: options.extra_vars.clone(),
+        environment: Arc::new(text_variables()),
         shown: table::shown,
+        ..inventory::Request::default()
     };
     let environment: Vec<_> = env::vars_os().collect();
     let directory = working_directory();
-    let (settings, summary) = match inventory::load_partial(&request, &mut report) {
-        Some(inventory) => {
+    let inventory = Arc::new(Inventory::read(&request, &mut report));
+    let (settings, summary) = match inventory.this_host(&mut report) {
+        Some(host) => {
             let given = Given {
                 inventory: &inventory,
+                host: &host,
                 environment: &environment,
                 directory: &directory,
                 advice: &advice,
@@ -87,6 +93,13 @@ impl Loaded {
         let unreadable = errors.all(|d| d.check == "unreadable-file");
         ExitCode::from(if unreadable && self.report.has_errors() { NO_VERDICT } else { REFUSED })
     }
+}
+
+/// The environment as far as it is text.
+fn text_variables() -> BTreeMap<String, String> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn working_directory() -> PathBuf {

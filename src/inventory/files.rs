@@ -1,6 +1,7 @@
 //! Which files belong to an inventory, and reading one.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -78,6 +79,23 @@ pub(super) fn variables(directory: &Path, name: &str, report: &mut Report) -> Ve
         }
     }
     Vec::new()
+}
+
+/// The groups or hosts that files in `directory` (`group_vars` or `host_vars`) are named after.
+pub(super) fn owners_of_variables(directory: &Path) -> BTreeSet<String> {
+    let Ok(entries) = directory.read_dir() else { return BTreeSet::new() };
+    let owner = |name: String| {
+        let bare = [".yml", ".yaml", ".json"].iter().find_map(|ending| name.strip_suffix(ending));
+        match bare {
+            Some(bare) => Some(bare.to_owned()),
+            None => (!name.contains('.') && !name.ends_with('~')).then_some(name),
+        }
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(owner)
+        .filter(|name| !name.starts_with('.'))
+        .collect()
 }
 
 /// Every file below `root` that is not ignored, sorted bytewise at each level.

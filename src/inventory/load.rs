@@ -1,90 +1,186 @@
-//! From files to layers.
+//! From files to what they say of each host.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::diagnostic::{Diagnostic, Report};
 
 use super::{
-    Entry, Inventory, Layer, LayerKind, Request, Source, document, extra, files,
+    Entry, Host, Layer, LayerKind, Request, Shown, Source, document, extra, files,
     groups::{ALL, Tree},
     parse, variables,
-    which::{self, ROLE},
+    which::{self, ROLE, Which},
 };
 
-/// Reads the inventory for one host. Problems go to the report, all of them; the answer is none
-/// if what was read cannot be relied on. The check `unreadable-file` marks what is no verdict on
-/// the configuration but a file that could not be read.
-pub fn load(request: &Request, report: &mut Report) -> Option<Inventory> {
-    let mut found = Report::new();
-    let inventory = load_partial(request, &mut found);
-    let refused = found.has_errors();
-    report.append(found);
-    inventory.filter(|_| !refused)
+/// What the files of an inventory say about every host. The variable files beside it are read when
+/// a host needs them, each once.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    request: Request,
+    tree: Tree,
+    /// Where `group_vars` and `host_vars` are looked for, weakest first.
+    bases: Vec<PathBuf>,
+    /// `-e`, in order.
+    extra: Vec<Layer>,
+    /// Whether a dynamic inventory was skipped, whose hosts nobody can know here.
+    hosts_unknown: bool,
+    /// Whether something could not be read: what seems to be missing may stand there.
+    incomplete: bool,
+    variable_files: Mutex<BTreeMap<PathBuf, VariableFile>>,
 }
 
-/// The same for whoever looks for mistakes: with errors in the report the answer is what could be
-/// read, so that it can be checked too. It must not be relied on. None if nobody can say which
-/// host this is.
-pub fn load_partial(request: &Request, report: &mut Report) -> Option<Inventory> {
-    let mut found = Report::new();
-    let inventory = read(request, &mut found);
-    report.append(found);
-    inventory
+/// The variables of a file, and what there was to say about it.
+#[derive(Clone, Debug, Default)]
+struct VariableFile {
+    entries: Vec<Entry>,
+    found: Report,
 }
 
-fn read(request: &Request, report: &mut Report) -> Option<Inventory> {
-    let mut tree = Tree::default();
-    let mut hosts_unknown = false;
-    let mut bases: Vec<PathBuf> = Vec::new();
-    for inventory in &request.inventories {
-        for file in files::inventory(inventory, report) {
-            hosts_unknown |= read_file(&file, &mut tree, report);
+impl Inventory {
+    /// Reads the inventory files and `-e`. Problems go to the report, all of them; with errors in
+    /// it the answer is what could be read, so that it can be checked too, and must not be relied
+    /// on. The check `unreadable-file` marks what is no verdict on the configuration but a file
+    /// that could not be read.
+    pub fn read(request: &Request, report: &mut Report) -> Self {
+        let mut found = Report::new();
+        let mut inventory = Self { request: request.clone(), ..Self::default() };
+        for path in &request.inventories {
+            for file in files::inventory(path, &mut found) {
+                inventory.hosts_unknown |= read_file(&file, &mut inventory.tree, &mut found);
+            }
+            // What stands beside an inventory that is not there belongs to something else.
+            if !path.exists() {
+                continue;
+            }
+            let base = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+            inventory.bases.extend(base.map(Path::to_owned));
         }
-        // What stands beside an inventory that is not there belongs to something else.
-        if !inventory.exists() {
-            continue;
+        inventory.tree.check(&mut found);
+        inventory.incomplete = found.has_errors();
+        for argument in &request.extra {
+            push(&mut inventory.extra, LayerKind::Extra, extra::read(argument, &mut found));
         }
-        let base = if inventory.is_dir() { Some(inventory.as_path()) } else { inventory.parent() };
-        bases.extend(base.map(Path::to_owned));
+        report.append(found);
+        inventory
     }
-    tree.check(report);
-    // A host that is missing may be in the file that could not be read: nothing is said of it.
-    let incomplete = report.has_errors();
-    let which = if incomplete {
-        which::choose(request, &tree, true, &mut Report::new())
-    } else {
-        which::choose(request, &tree, hosts_unknown, report)
-    };
-    let mut layers = Vec::new();
-    if let Some(which) = &which {
-        let groups = tree.groups_of(&which.host, which.unlisted.then_some(ROLE));
-        from_files(&tree, &which.host, &groups, &mut layers);
-        beside(&bases, &which.host, &groups, &mut layers, report);
+
+    /// Whose values messages may quote.
+    pub fn shown(&self) -> Shown {
+        self.request.shown
+    }
+
+    /// The hosts that it names, sorted.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tree.hosts()
+    }
+
+    /// What it says of this machine; none if nobody can say which host that is. Of an inventory
+    /// that could not be read as a whole, the variable files of every host are checked as well.
+    pub fn this_host(&self, report: &mut Report) -> Option<Host> {
+        // A host that is missing may be in the file that could not be read: nothing is said of it.
+        let which = if self.incomplete {
+            which::choose(&self.request, &self.tree, true, &mut Report::new())
+        } else {
+            which::choose(&self.request, &self.tree, self.hosts_unknown, report)
+        };
+        if self.incomplete || which.is_none() {
+            self.every_variable_file(report);
+        }
+        which.map(|which| self.describe(&which, report))
+    }
+
+    /// What it says of one of its hosts; none if it names no such host.
+    pub fn host(&self, name: &str, report: &mut Report) -> Option<Host> {
+        let which = Which { host: name.to_owned(), unlisted: false };
+        self.tree.has_host(name).then(|| self.describe(&which, report))
+    }
+
+    fn describe(&self, which: &Which, report: &mut Report) -> Host {
+        let groups = self.tree.groups_of(&which.host, which.unlisted.then_some(ROLE));
+        let mut layers = Vec::new();
+        from_files(&self.tree, &which.host, &groups, &mut layers);
+        self.beside(&which.host, &groups, &mut layers, report);
         layers.sort_by_key(|layer| rank(&layer.kind));
+        layers.extend(self.extra.iter().cloned());
+        let mut groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+        groups.sort();
+        Host { name: which.host.as_str().into(), groups, unlisted: which.unlisted, layers }
     }
-    if incomplete || which.is_none() {
-        every_variable_file(&bases, report);
+
+    /// What group_vars and host_vars beside each inventory say: one inventory after the other, and
+    /// only within one by the order of the groups.
+    fn beside(
+        &self,
+        host: &str,
+        groups: &[Arc<str>],
+        layers: &mut Vec<Layer>,
+        report: &mut Report,
+    ) {
+        let mut seen: Vec<&PathBuf> = Vec::new();
+        for base in self.bases.iter().rev() {
+            if !seen.contains(&base) {
+                seen.push(base);
+            }
+        }
+        for base in seen.into_iter().rev() {
+            let group_vars = base.join("group_vars");
+            self.variable_files(&group_vars, ALL, &LayerKind::GroupVarsAll, layers, report);
+            for group in groups {
+                let kind = LayerKind::GroupVars(group.clone());
+                self.variable_files(&group_vars, group, &kind, layers, report);
+            }
+            self.variable_files(
+                &base.join("host_vars"),
+                host,
+                &LayerKind::HostVars,
+                layers,
+                report,
+            );
+        }
     }
-    for argument in &request.extra {
-        push(&mut layers, LayerKind::Extra, extra::read(argument, report));
+
+    fn variable_files(
+        &self,
+        directory: &Path,
+        name: &str,
+        kind: &LayerKind,
+        layers: &mut Vec<Layer>,
+        report: &mut Report,
+    ) {
+        for path in files::variables(directory, name, report) {
+            let mut known = self.variable_files.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = known.entry(path).or_insert_with_key(|path| VariableFile::read(path));
+            report.append(file.found.clone());
+            push(layers, kind.clone(), file.entries.clone());
+        }
     }
-    let which = which?;
-    let mut groups: Vec<String> = tree
-        .groups_of(&which.host, which.unlisted.then_some(ROLE))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    groups.sort();
-    Some(Inventory {
-        layers,
-        host: which.host,
-        groups,
-        hosts: tree.hosts().len(),
-        unlisted: which.unlisted,
-    })
+
+    /// Reads the variable files of every group and host for their mistakes alone, so that one run
+    /// reports them beside those of the inventory files.
+    fn every_variable_file(&self, report: &mut Report) {
+        for base in &self.bases {
+            for directory in ["group_vars", "host_vars"] {
+                let directory = base.join(directory);
+                for name in files::owners_of_variables(&directory) {
+                    let kind = LayerKind::Extra;
+                    self.variable_files(&directory, &name, &kind, &mut Vec::new(), report);
+                }
+            }
+        }
+    }
+}
+
+impl VariableFile {
+    fn read(path: &Path) -> Self {
+        let mut found = Report::new();
+        let source = files::read(path, &mut found);
+        let node = source.and_then(|source| parse(&source, &mut found));
+        let entries = node.map(|node| variables(node, &mut found)).unwrap_or_default();
+        Self { entries, found }
+    }
 }
 
 /// Ansible's order of precedence; within a rank the layers keep their order.
@@ -159,74 +255,6 @@ fn from_files(tree: &Tree, host: &str, groups: &[Arc<str>], layers: &mut Vec<Lay
     }
     for entries in tree.host_variables(host) {
         push(layers, LayerKind::InventoryHost, entries.clone());
-    }
-}
-
-/// What group_vars and host_vars beside each inventory say: one inventory after the other, and
-/// only within one by the order of the groups.
-fn beside(
-    bases: &[PathBuf],
-    host: &str,
-    groups: &[Arc<str>],
-    layers: &mut Vec<Layer>,
-    report: &mut Report,
-) {
-    let mut seen: Vec<&PathBuf> = Vec::new();
-    for base in bases.iter().rev() {
-        if !seen.contains(&base) {
-            seen.push(base);
-        }
-    }
-    for base in seen.into_iter().rev() {
-        let group_vars = base.join("group_vars");
-        variable_files(&group_vars, ALL, &LayerKind::GroupVarsAll, layers, report);
-        for group in groups {
-            let kind = LayerKind::GroupVars(group.clone());
-            variable_files(&group_vars, group, &kind, layers, report);
-        }
-        variable_files(&base.join("host_vars"), host, &LayerKind::HostVars, layers, report);
-    }
-}
-
-fn variable_files(
-    directory: &Path,
-    name: &str,
-    kind: &LayerKind,
-    layers: &mut Vec<Layer>,
-    report: &mut Report,
-) {
-    for file in files::variables(directory, name, report) {
-        let Some(source) = files::read(&file, report) else { continue };
-        let Some(node) = parse(&source, report) else { continue };
-        push(layers, kind.clone(), variables(node, report));
-    }
-}
-
-/// Reads the variable files of every group and host for their mistakes alone, so that one run
-/// reports them beside those of the inventory files.
-fn every_variable_file(bases: &[PathBuf], report: &mut Report) {
-    for base in bases {
-        for directory in ["group_vars", "host_vars"] {
-            let directory = base.join(directory);
-            let Ok(entries) = directory.read_dir() else { continue };
-            let mut names: Vec<String> = entries
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-                .filter_map(|name| {
-                    let known = [".yml", ".yaml", ".json"];
-                    let bare = known.iter().find_map(|ending| name.strip_suffix(ending));
-                    match bare {
-                        Some(bare) => Some(bare.to_owned()),
-                        None => (!name.contains('.') && !name.ends_with('~')).then_some(name),
-                    }
-                })
-                .filter(|name| !name.starts_with('.'))
-                .collect();
-            names.sort();
-            names.dedup();
-            for name in names {
-                variable_files(&directory, &name, &LayerKind::Extra, &mut Vec::new(), report);
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was written: the files of an Ansible inventory, as ansible-core 2.19 reads them, each
 //! value with its place.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::diagnostic::{Diagnostic, Report};
 
@@ -17,13 +17,15 @@ mod range;
 mod template;
 #[cfg(test)]
 mod tests;
+mod vault;
 mod which;
 mod yaml;
 
-pub use load::{load, load_partial};
+pub use load::Inventory;
 pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};
-pub use template::{Cause, Failure, Scope};
+pub use template::{Cause, Failure, Join, Scope, Surroundings};
+pub use vault::Vault;
 pub use yaml::parse;
 
 /// Whether a message may quote the value of the variable of this name.
@@ -72,11 +74,23 @@ pub struct Layer {
     pub entries: Vec<Entry>,
 }
 
+/// A file that is read in the place of another, which may not be there yet: what
+/// `validate: … --overlay DEST=%s` of a template task hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// The file it stands for; messages name this one.
+    pub destination: PathBuf,
+    /// Where its text is.
+    pub contents: PathBuf,
+}
+
 /// What to load.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Files or directories, the last one strongest.
     pub inventories: Vec<PathBuf>,
+    /// Files that stand for others below the inventories.
+    pub overlays: Vec<Overlay>,
     /// The host that was named; it must be in the inventory.
     pub host: Option<String>,
     /// This machine's names, tried in this order: FQDN, hostname, short name. `localhost` is
@@ -84,24 +98,42 @@ pub struct Request {
     pub own_names: Vec<String>,
     /// `-e` arguments in order: `k=v`, `@file`, or a YAML or JSON mapping.
     pub extra: Vec<String>,
+    /// What opens vault values and vaulted files.
+    pub vault: Arc<Vault>,
+    /// What `lookup('env', …)` sees.
+    pub environment: Arc<BTreeMap<String, String>>,
     /// Whose values messages may quote.
     pub shown: Shown,
 }
 
+impl Default for Request {
+    /// Nothing at all, of which nothing may be quoted.
+    fn default() -> Self {
+        Self {
+            inventories: Vec::new(),
+            overlays: Vec::new(),
+            host: None,
+            own_names: Vec::new(),
+            extra: Vec::new(),
+            vault: Arc::default(),
+            environment: Arc::default(),
+            shown: |_| false,
+        }
+    }
+}
+
 /// What an inventory says about one host.
 #[derive(Clone, Debug)]
-pub struct Inventory {
-    /// Lowest first. A level that several files speak at has a layer for each.
-    pub layers: Vec<Layer>,
-    /// Which host this is.
-    pub host: String,
+pub struct Host {
+    /// As the inventory calls it.
+    pub name: Arc<str>,
     /// The groups it is in, without `all`, sorted.
     pub groups: Vec<String>,
-    /// How many hosts the inventory names.
-    pub hosts: usize,
     /// Whether the inventory does not name this host, so that it counts as a member of
     /// `registry_mirror` (an info in the report says so).
     pub unlisted: bool,
+    /// Lowest first. A level that several files speak at has a layer for each.
+    pub layers: Vec<Layer>,
 }
 
 /// The entries of a file of variables: a mapping with names as keys, or nothing at all.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Node, Shown};
+use super::{Host, Inventory, Node};
 
 mod convert;
 mod engine;
@@ -19,6 +19,37 @@ pub use failure::{Cause, Failure};
 
 use engine::{Engine, Item};
 
+/// Which of a host's layers wins, for `hostvars`: the variables of the whole stack that this host
+/// would have.
+pub type Join = Arc<dyn Fn(&Host) -> BTreeMap<Arc<str>, Arc<Node>> + Send + Sync>;
+
+/// What a template sees besides its own host's variables.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The hosts and groups, the vault, the environment, and whose values messages may quote.
+    pub inventory: Arc<Inventory>,
+    /// The host whose variables they are.
+    pub host: Arc<str>,
+    /// The groups it is in, without `all`, sorted.
+    pub groups: Vec<String>,
+    /// Makes the variables of another host.
+    pub join: Join,
+}
+
+impl Surroundings {
+    /// Those of `host` in `inventory`.
+    pub fn new(inventory: &Arc<Inventory>, host: &Host, join: Join) -> Self {
+        let (groups, name) = (host.groups.clone(), host.name.clone());
+        Self { inventory: inventory.clone(), host: name, groups, join }
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
 /// Variables that refer to each other. Each is rendered when it is first needed, once, and each
 /// element of a list or mapping by itself, as ansible-core 2.19 does.
 pub struct Scope {
@@ -26,15 +57,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The winners of all layers under their names, and what the host's own variables are:
-    /// `inventory_hostname` and `group_names`.
-    pub fn new(
-        variables: BTreeMap<Arc<str>, Arc<Node>>,
-        host: &str,
-        groups: &[String],
-        shown: Shown,
-    ) -> Self {
-        Self { engine: Engine::new(variables, host, groups, shown) }
+    /// The winners of all layers under their names, and what a template sees besides them.
+    pub fn new(variables: BTreeMap<Arc<str>, Arc<Node>>, around: Surroundings) -> Self {
+        Self { engine: Engine::new(variables, around) }
     }
 
     /// The variable with every template in it filled in: the same shape and origins, no

@@ -8,7 +8,7 @@ use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 use crate::inventory::{Layer, Node};
 
 /// The variables of all layers under their names.
-pub(super) type Winners = BTreeMap<Arc<str>, Arc<Node>>;
+pub type Winners = BTreeMap<Arc<str>, Arc<Node>>;
 
 /// A layer as `config` sees it: names, and for each the address `layer:entry` of its node.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Source for Addresses {
 }
 
 /// The winner of every name; the last layer is the strongest.
-pub(super) fn join(layers: &[Layer]) -> Winners {
+pub fn join(layers: &[Layer]) -> Winners {
     let mut builder = Config::builder();
     for (index, layer) in layers.iter().enumerate() {
         builder = builder.add_source(Addresses::of(index, layer));

@@ -34,7 +34,8 @@ mod units;
 mod write;
 
 pub use kind::Kind;
-pub use read::{Given, Summary, read};
+pub use layers::{Winners, join};
+pub use read::{Given, Summary, layers, read, scope};
 pub use units::{MASK, Period, Secret, Size};
 pub use write::{to_json, to_yaml};
 

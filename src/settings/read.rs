@@ -6,14 +6,17 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     diagnostic::{Diagnostic, Report},
-    inventory::{Cause, Failure, Inventory, Layer, LayerKind, Node, Scope, SourceKind, Value},
+    inventory::{
+        Cause, Failure, Host, Inventory, Join, Layer, LayerKind, Node, Scope, SourceKind,
+        Surroundings, Value,
+    },
 };
 
 use super::{
     Settings,
     check::{self, Nodes},
-    coerce, defaults, environment, layers,
-    layers::Winners,
+    coerce, defaults, environment,
+    layers::{Winners, join},
     missing::Missing,
     names,
     rules::{self, Settled},
@@ -36,8 +39,10 @@ const STORE: &str = "registry_mirror_store";
 /// What settings are read from.
 #[derive(Debug)]
 pub struct Given<'a> {
-    /// What the inventory says about this host.
-    pub inventory: &'a Inventory,
+    /// The whole inventory.
+    pub inventory: &'a Arc<Inventory>,
+    /// What it says about the host whose settings these are.
+    pub host: &'a Host,
     /// The whole environment; what is not ours is ignored.
     pub environment: &'a [(OsString, OsString)],
     /// Where relative paths start that no file sets: the working directory, absolute.
@@ -60,27 +65,38 @@ pub struct Summary {
 /// is said of what seems to be missing.
 pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summary) {
     let is_complete = !report.has_errors();
-    let layers = stack(given, report);
+    let layers = layers(given, report);
     names::check(&layers, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
     let summary = Summary { variables: set.len() };
 
-    (settle(given, layers::join(&layers), is_complete, report), summary)
+    (settle(given, join(&layers), is_complete, report), summary)
 }
 
-/// All layers, lowest first.
-fn stack(given: &Given<'_>, report: &mut Report) -> Vec<Layer> {
-    let written = &given.inventory.layers;
+/// All layers, lowest first. What the environment holds that cannot be used goes to the report.
+pub fn layers(given: &Given<'_>, report: &mut Report) -> Vec<Layer> {
+    stack(given.host, environment::layer(given.environment, report))
+}
+
+/// A host's own layers among those that every host has.
+fn stack(host: &Host, environment: Layer) -> Vec<Layer> {
     let (extra, inventory): (Vec<&Layer>, Vec<&Layer>) =
-        written.iter().partition(|layer| layer.kind == LayerKind::Extra);
+        host.layers.iter().partition(|layer| layer.kind == LayerKind::Extra);
     let mut layers =
         vec![Layer { kind: LayerKind::Defaults, entries: defaults::entries().to_vec() }];
     layers.extend(inventory.into_iter().cloned());
-    layers.push(environment::layer(given.environment, report));
+    layers.push(environment);
     layers.extend(extra.into_iter().cloned());
     layers
+}
+
+/// The winners as templates see them, those of other hosts included.
+pub fn scope(given: &Given<'_>, winners: &Winners) -> Scope {
+    let environment = environment::layer(given.environment, &mut Report::new());
+    let of_host: Join = Arc::new(move |host| join(&stack(host, environment.clone())));
+    Scope::new(winners.clone(), Surroundings::new(given.inventory, given.host, of_host))
 }
 
 /// The settings with templates filled in and types converted.
@@ -92,8 +108,7 @@ struct Rendered {
 }
 
 fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
-    let Inventory { host, groups, .. } = given.inventory;
-    let scope = Scope::new(winners.clone(), host, groups, table::shown);
+    let scope = scope(given, winners);
     let mut rendered = Rendered::default();
     for variable in table::settings() {
         let name = variable.full_name();

@@ -1,10 +1,10 @@
-use std::{collections::BTreeSet, ffi::OsString, path::Path, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value as Json;
 
 use crate::{
     diagnostic::Report,
-    inventory::{self, Inventory, Layer, LayerKind, Source},
+    inventory::{self, Host, Inventory, Layer, LayerKind, Request, Source},
 };
 
 use super::{
@@ -26,17 +26,14 @@ fn layer(kind: LayerKind, name: &str, text: &str) -> Layer {
 
 fn read_all(layers: Vec<Layer>, environment: &[(&str, &str)]) -> (Option<Settings>, Report) {
     let mut report = Report::new();
-    let inventory = Inventory {
-        layers,
-        host: "localhost".into(),
-        groups: Vec::new(),
-        hosts: 0,
-        unlisted: true,
-    };
+    let request = Request { shown: table::shown, ..Request::default() };
+    let inventory = Arc::new(Inventory::read(&request, &mut Report::new()));
+    let host = Host { layers, name: "localhost".into(), groups: Vec::new(), unlisted: true };
     let environment: Vec<(OsString, OsString)> =
         environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
     let given = Given {
         inventory: &inventory,
+        host: &host,
         environment: &environment,
         directory: Path::new("/nowhere"),
         advice: "in `vars.yml`",

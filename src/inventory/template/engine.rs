@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 
 use super::{
     super::{Node, Shown, Value},
-    Cause, Failure, convert,
+    Cause, Failure, Surroundings, convert,
     evaluate::{FATAL, Frame, Lack},
     filters::{self, Caught},
     objects::Shelf,
@@ -78,12 +78,9 @@ pub(super) struct Work {
 }
 
 impl Engine {
-    pub(super) fn new(
-        variables: BTreeMap<Arc<str>, Arc<Node>>,
-        host: &str,
-        groups: &[String],
-        shown: Shown,
-    ) -> Arc<Self> {
+    pub(super) fn new(variables: BTreeMap<Arc<str>, Arc<Node>>, around: Surroundings) -> Arc<Self> {
+        let Surroundings { inventory, host, groups, .. } = around;
+        let host = &*host;
         let short = host.split('.').next().unwrap_or(host);
         let groups: Vec<Evaluated> = groups.iter().map(Evaluated::from).collect();
         let magic = BTreeMap::from([
@@ -95,7 +92,7 @@ impl Engine {
         Arc::new(Self {
             variables,
             magic,
-            shown,
+            shown: inventory.shown(),
             strict: filters::environment(UndefinedBehavior::Strict, &caught),
             lenient: filters::environment(UndefinedBehavior::Chainable, &caught),
             caught,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     diagnostic::Report,
-    inventory::{Source, Value, parse, variables},
+    inventory::{Request, Source, Value, parse, variables},
 };
 
 /// Variables of these names may be shown in messages.
@@ -15,7 +15,14 @@ fn scope(text: &str) -> Scope {
     let node = node.unwrap_or_else(|| panic!("{text}: {report:?}"));
     let entries = variables(node, &mut report);
     let variables = entries.into_iter().map(|entry| (entry.name, entry.node)).collect();
-    Scope::new(variables, "rm1.example", &["registry_mirror".to_owned()], shown)
+    let request = Request { shown, ..Request::default() };
+    let around = Surroundings {
+        inventory: Arc::new(Inventory::read(&request, &mut Report::new())),
+        host: "rm1.example".into(),
+        groups: vec!["registry_mirror".to_owned()],
+        join: Arc::new(|_| BTreeMap::new()),
+    };
+    Scope::new(variables, around)
 }
 
 fn show(value: &Value) -> String {
