@@ -9,6 +9,7 @@ mod house;
 mod hub;
 mod inventory;
 mod mirror;
+mod secrets;
 mod serve;
 mod settings;
 mod store_fs;
