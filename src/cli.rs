@@ -105,6 +105,8 @@ pub enum Command {
     Validate(Validate),
     /// Print the settings as they are understood, secrets masked
     Render(Render),
+    /// Print what a client must be told to use this mirror
+    ClientConfig(ClientConfig),
 }
 
 impl Command {
@@ -113,7 +115,8 @@ impl Command {
         match self {
             Self::Serve(Serve { options })
             | Self::Validate(Validate { options, .. })
-            | Self::Render(Render { options, .. }) => options,
+            | Self::Render(Render { options, .. })
+            | Self::ClientConfig(ClientConfig { options, .. }) => options,
         }
     }
 }
@@ -146,6 +149,38 @@ pub struct Render {
     /// The form of the settings
     #[arg(long, value_enum, default_value_t = RenderFormat::Yaml)]
     pub format: RenderFormat,
+}
+
+/// Options of `client-config`.
+#[derive(Clone, Debug, Args)]
+pub struct ClientConfig {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// Which client
+    #[arg(value_enum)]
+    pub client: Client,
+}
+
+/// What pulls images, or starts what does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// Docker Engine: daemon.json
+    Docker,
+    /// Docker in Docker: a service of .gitlab-ci.yml
+    Dind,
+    /// containerd: hosts.toml
+    Containerd,
+    /// BuildKit and buildx: buildkitd.toml
+    Buildkit,
+    /// Podman, Buildah, Skopeo, CRI-O: registries.conf
+    Podman,
+    /// kaniko: variables of its environment
+    Kaniko,
+    /// GitLab Runner: config.toml
+    GitlabRunner,
+    /// Variables for every job
+    Dotenv,
 }
 
 /// The form of messages.

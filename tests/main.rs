@@ -4,6 +4,7 @@
 
 mod support;
 
+mod client_config;
 mod docs;
 mod house;
 mod hub;

@@ -16,11 +16,11 @@ use crate::{
 
 use super::{NO_VERDICT, REFUSED};
 
-/// What became of the configuration.
+/// What became of the configuration, or of the part of it that was asked for.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Loaded<T = Settings> {
     /// None if the configuration is refused; the report says why.
-    pub settings: Option<Settings>,
+    pub settings: Option<T>,
     /// Everything there is to say about it.
     pub report: Report,
     /// What was counted.
@@ -43,6 +43,27 @@ impl Options {
 /// Reads the configuration that `options` name.
 pub(super) fn settings(options: &Options) -> Loaded {
     let mut report = Report::new();
+    let (settings, summary) = with_given(options, &mut report, settings::read).unwrap_or_default();
+    let refused = report.has_errors();
+    Loaded { settings: settings.filter(|_| !refused), report, summary }
+}
+
+/// What clients are told, and nothing else: that the rest is right or even complete is not asked
+/// for.
+pub(super) fn url(options: &Options) -> Loaded<String> {
+    let mut report = Report::new();
+    let url = with_given(options, &mut report, |given, report| settings::url(given, report));
+    let settings = url.flatten().filter(|_| !report.has_errors());
+    Loaded { settings, report, summary: Summary::default() }
+}
+
+/// Reads the inventory and hands on what it says of this host; none if nobody can say which host
+/// that is.
+fn with_given<T>(
+    options: &Options,
+    report: &mut Report,
+    then: impl FnOnce(&Given<'_>, &mut Report) -> T,
+) -> Option<T> {
     let mut inventories = options.inventories.clone();
     if inventories.is_empty() {
         inventories.push(INVENTORY.into());
@@ -59,25 +80,19 @@ pub(super) fn settings(options: &Options) -> Loaded {
     };
     let environment: Vec<_> = env::vars_os().collect();
     let directory = working_directory();
-    let inventory = Arc::new(Inventory::read(&request, &mut report));
-    let (settings, summary) = match inventory.this_host(&mut report) {
-        Some(host) => {
-            let given = Given {
-                inventory: &inventory,
-                host: &host,
-                environment: &environment,
-                directory: &directory,
-                advice: &advice,
-            };
-            settings::read(&given, &mut report)
-        }
-        None => (None, Summary::default()),
+    let inventory = Arc::new(Inventory::read(&request, report));
+    let host = inventory.this_host(report)?;
+    let given = Given {
+        inventory: &inventory,
+        host: &host,
+        environment: &environment,
+        directory: &directory,
+        advice: &advice,
     };
-    let refused = report.has_errors();
-    Loaded { settings: settings.filter(|_| !refused), report, summary }
+    Some(then(&given, report))
 }
 
-impl Loaded {
+impl<T> Loaded<T> {
     /// Prints the report to stderr, in colour if that is a terminal.
     pub fn print_report(&self) {
         let stderr = std::io::stderr();

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 
+mod client_config;
 mod load;
 mod render;
 pub mod serve;
+mod stdout;
 mod validate;
 
 pub use load::Loaded;
@@ -21,14 +23,16 @@ const NO_START: u8 = 3;
 /// Runs the program. Wrong use ends it here, with the status that clap gives it, 2.
 pub fn main() -> ExitCode {
     let Cli { options, command } = Cli::of_process();
-    let loaded = load::settings(&options.and(command.options()));
+    let options = options.and(command.options());
     match command {
         Command::Serve(_) => {
+            let loaded = load::settings(&options);
             loaded.print_report();
             let refusal = loaded.refusal();
             loaded.settings.map_or(refusal, serve::run)
         }
-        Command::Validate(_) => validate::run(&loaded),
-        Command::Render(render) => render::run(&loaded, render.format),
+        Command::Validate(_) => validate::run(&load::settings(&options)),
+        Command::Render(render) => render::run(&load::settings(&options), render.format),
+        Command::ClientConfig(asked) => client_config::run(&load::url(&options), asked.client),
     }
 }

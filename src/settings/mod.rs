@@ -31,12 +31,14 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 mod units;
+mod url;
 mod write;
 
 pub use kind::Kind;
 pub use layers::{Winners, join};
 pub use read::{Given, Summary, layers, read, scope};
 pub use units::{MASK, Period, Secret, Size};
+pub use url::url;
 pub use write::{to_json, to_yaml};
 
 /// Everything the program is told to be, as section 4 of the documentation's table has it.

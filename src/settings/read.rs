@@ -192,7 +192,7 @@ fn is_needed(name: &str, store: Option<&str>) -> bool {
 }
 
 /// Null leaves the default, and so does `""` where nothing can be made of it.
-fn unset(winners: &mut Winners) {
+pub(super) fn unset(winners: &mut Winners) {
     let names = table::settings().map(Variable::full_name);
     for name in names.chain(INGREDIENTS.map(str::to_owned)) {
         let Some(node) = winners.get(&*name) else { continue };

@@ -17,12 +17,12 @@ class Dockerd:
 
     def __init__(self, lab, mirror):
         self.lab, self.socket = lab, lab.short / "d.sock"
-        data = lab.dir / "dockerd"
+        data, config = lab.dir / "dockerd", lab.dir / "daemon.json"
+        config.write_text(mirror.told("docker"))
         process = lab.start("dockerd", [
-            "dockerd", "--data-root", data, "--exec-root", lab.short / "x",
+            "dockerd", "--config-file", config, "--data-root", data, "--exec-root", lab.short / "x",
             "-H", f"unix://{self.socket}", "--pidfile", lab.short / "d.pid", "--iptables=false",
-            "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
-            f"--registry-mirror={mirror.url}"])
+            "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"])
         lab.wait("dockerd", lambda: self.docker("version", fatal=False), process=process)
 
     def docker(self, *words, fatal=True):
@@ -48,8 +48,7 @@ class Containerd:
         self.lab, self.socket = lab, lab.short / "c.sock"
         self.hosts = lab.dir / "hosts"
         (self.hosts / "docker.io").mkdir(parents=True)
-        (self.hosts / "docker.io" / "hosts.toml").write_text(
-            f'[host."{mirror.url}"]\ncapabilities = ["pull", "resolve"]\n')
+        (self.hosts / "docker.io" / "hosts.toml").write_text(mirror.told("containerd"))
         config = lab.dir / "containerd.toml"
         config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
         process = lab.start("containerd", [
@@ -77,9 +76,7 @@ class Containers:
     def __init__(self, lab, mirror):
         self.lab = lab
         self.conf = lab.dir / "registries.conf"
-        self.conf.write_text(
-            '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n'
-            f'[[registry.mirror]]\nlocation = "{mirror.host}"\ninsecure = true\n')
+        self.conf.write_text(mirror.told("podman"))
         nobody = lab.dir / "auth.json"
         nobody.write_text("{}")
         self.env = {"CONTAINERS_REGISTRIES_CONF": str(self.conf), "REGISTRY_AUTH_FILE": str(nobody)}

@@ -103,6 +103,15 @@ impl Ran {
         self
     }
 
+    /// Fails unless stdout holds every one of these.
+    #[track_caller]
+    pub fn prints(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stdout.contains(text), "`{text}` is not printed:\n{}", self.stdout);
+        }
+        self
+    }
+
     /// Fails if stderr or stdout holds any of these.
     #[track_caller]
     pub fn hides(self, texts: &[&str]) -> Self {

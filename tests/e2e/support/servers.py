@@ -60,7 +60,7 @@ class Mirror:
             "store": "filesystem", "data_path": str(self.data), "tls": "off",
             "listen_address": "127.0.0.1", "listen_port": str(self.port),
             "admin_address": f"127.0.0.1:{self.admin_port}", "upstream_url": upstream.url,
-            "drain_delay": "0s", "drain_timeout": "10s", **variables}
+            "drain_delay": "0s", "drain_timeout": "10s", "url": self.url, **variables}
         self.process = None
 
     def start(self):
@@ -86,6 +86,11 @@ class Mirror:
                           lambda: self.process.text().count(f"ready on {self.url}") > before,
                           process=self.process)
         return self
+
+    def told(self, client):
+        """The configuration that the mirror itself makes for a client."""
+        return self.lab.run([os.environ["MIRROR_BIN"], "client-config", client, "-i",
+                             self.lab.dir / f"{self.name}-inventory"])
 
     def forget(self):
         """Removes everything that the node itself keeps; it must be stopped."""
