@@ -59,6 +59,11 @@ fn described(error: Error) -> Error {
             };
             format!("the value of `{}` must be `{words}`", context(ContextKind::InvalidArg))
         }
+        ErrorKind::ValueValidation => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let argument = context(ContextKind::InvalidArg);
+            format!("`{argument}`: {}", cause.unwrap_or_default())
+        }
         ErrorKind::InvalidSubcommand => match name(context(ContextKind::InvalidSubcommand)) {
             Some(name) => format!("`{name}` is no command; variables follow an `-e`"),
             None => "there is no such command".into(),
@@ -94,6 +99,12 @@ pub struct Options {
     /// Variables that beat all others: `name=value`, `@FILE`, or a mapping in YAML or JSON
     #[arg(short, long = "extra-vars", value_name = "VARS", allow_hyphen_values = true)]
     pub extra_vars: Vec<String>,
+    /// File with a vault password, or a program that prints it
+    #[arg(long = "vault-password-file", alias = "vault-pass-file", value_name = "FILE")]
+    pub vault_password_files: Vec<PathBuf>,
+    /// The same under an id, which is tried first where a sealed text names it
+    #[arg(long = "vault-id", value_name = "ID@FILE")]
+    pub vault_ids: Vec<String>,
 }
 
 /// What to do.
@@ -138,6 +149,22 @@ pub struct Validate {
     /// The form of the messages
     #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
     pub format: ReportFormat,
+    /// Check everything around vault values, without their password
+    #[arg(long)]
+    pub no_vault: bool,
+    /// Check the inventory as it would be with FILE in the place of DEST, which need not be there
+    #[arg(long = "overlay", value_name = "DEST=FILE", value_parser = overlay)]
+    pub overlays: Vec<(PathBuf, PathBuf)>,
+}
+
+/// A destination and what would be put there.
+fn overlay(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
+    match text.split_once('=') {
+        Some((destination, file)) if !destination.is_empty() && !file.is_empty() => {
+            Ok((destination.into(), file.into()))
+        }
+        _ => Err("an overlay is written `DEST=FILE`"),
+    }
 }
 
 /// Options of `render`.

@@ -16,3 +16,4 @@ mod settings;
 mod store_fs;
 mod store_s3;
 mod validate;
+mod vault;

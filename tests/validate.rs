@@ -1,6 +1,11 @@
 //! `validate` and `render`, as users run them.
 
-use crate::support::{EXAMPLE, run::Bench};
+use crate::support::{
+    EXAMPLE,
+    run::{Bench, Ran},
+};
+
+mod overlay;
 
 /// What it needs beside it.
 const VARS: &str = "all:\n  vars:\n    prefix: acme\n    aws_region: eu-west-1\n";

@@ -8,13 +8,16 @@ use std::{
 };
 
 use crate::{
-    cli::{INVENTORY, Options},
+    cli::{INVENTORY, Options, Validate},
     diagnostic::{Report, Severity},
-    inventory::{self, Inventory},
+    inventory::{self, Inventory, Overlay, Vault},
     settings::{self, Given, Settings, Summary, table},
 };
 
-use super::{NO_VERDICT, REFUSED};
+use super::{NO_VERDICT, REFUSED, vault};
+
+/// What finds that something could not be read, and says nothing of what is in it.
+const UNREADABLE: [&str; 3] = ["unreadable-file", "vault-locked", "vault-password"];
 
 /// What became of the configuration, or of the part of it that was asked for.
 #[derive(Debug)]
@@ -36,6 +39,9 @@ impl Options {
             inventories: [&*self.inventories, &*later.inventories].concat(),
             host: later.host.clone().or_else(|| self.host.clone()),
             extra_vars: joined(&self.extra_vars, &later.extra_vars),
+            vault_password_files: [&*self.vault_password_files, &*later.vault_password_files]
+                .concat(),
+            vault_ids: joined(&self.vault_ids, &later.vault_ids),
         }
     }
 }
@@ -43,7 +49,23 @@ impl Options {
 /// Reads the configuration that `options` name.
 pub(super) fn settings(options: &Options) -> Loaded {
     let mut report = Report::new();
-    let (settings, summary) = with_given(options, &mut report, settings::read).unwrap_or_default();
+    let vault = vault::read(options, &mut report);
+    loaded(&request(options, vault), report)
+}
+
+/// The same as `validate` is told to see it. With `no_vault` the settings are good for nothing but
+/// to say that what was looked at is right.
+pub(super) fn as_it_would_be(options: &Options, asked: &Validate) -> Loaded {
+    let mut report = Report::new();
+    let vault = if asked.no_vault { Vault::closed() } else { vault::read(options, &mut report) };
+    let overlays = asked.overlays.iter().cloned();
+    let overlays =
+        overlays.map(|(destination, contents)| Overlay { destination, contents }).collect();
+    loaded(&inventory::Request { overlays, ..request(options, vault) }, report)
+}
+
+fn loaded(request: &inventory::Request, mut report: Report) -> Loaded {
+    let (settings, summary) = with_given(request, &mut report, settings::read).unwrap_or_default();
     let refused = report.has_errors();
     Loaded { settings: settings.filter(|_| !refused), report, summary }
 }
@@ -52,35 +74,41 @@ pub(super) fn settings(options: &Options) -> Loaded {
 /// for.
 pub(super) fn url(options: &Options) -> Loaded<String> {
     let mut report = Report::new();
-    let url = with_given(options, &mut report, |given, report| settings::url(given, report));
+    let request = request(options, Vault::closed());
+    let url = with_given(&request, &mut report, settings::url);
     let settings = url.flatten().filter(|_| !report.has_errors());
     Loaded { settings, report, summary: Summary::default() }
 }
 
-/// Reads the inventory and hands on what it says of this host; none if nobody can say which host
-/// that is.
-fn with_given<T>(
-    options: &Options,
-    report: &mut Report,
-    then: impl FnOnce(&Given<'_>, &mut Report) -> T,
-) -> Option<T> {
+/// What the options ask for.
+fn request(options: &Options, vault: Vault) -> inventory::Request {
     let mut inventories = options.inventories.clone();
     if inventories.is_empty() {
         inventories.push(INVENTORY.into());
     }
-    let advice = advice(&inventories);
-    let request = inventory::Request {
+    inventory::Request {
         inventories,
         host: options.host.clone(),
         own_names: own_names(),
         extra: options.extra_vars.clone(),
         environment: Arc::new(text_variables()),
+        vault: Arc::new(vault),
         shown: table::shown,
-        ..inventory::Request::default()
-    };
+        overlays: Vec::new(),
+    }
+}
+
+/// Reads the inventory and hands on what it says of this host; none if nobody can say which host
+/// that is.
+fn with_given<T>(
+    request: &inventory::Request,
+    report: &mut Report,
+    then: impl FnOnce(&Given<'_>, &mut Report) -> T,
+) -> Option<T> {
+    let advice = advice(&request.inventories);
     let environment: Vec<_> = env::vars_os().collect();
     let directory = working_directory();
-    let inventory = Arc::new(Inventory::read(&request, report));
+    let inventory = Arc::new(Inventory::read(request, report));
     let host = inventory.this_host(report)?;
     let given = Given {
         inventory: &inventory,
@@ -100,12 +128,12 @@ impl<T> Loaded<T> {
         eprint!("{}", self.report.human(color, &working_directory()));
     }
 
-    /// The exit status of a refusal: a file that cannot be read leaves no verdict, unless what could
-    /// be read is wrong already.
+    /// The exit status of a refusal: a file or a vault value that cannot be read leaves no verdict,
+    /// unless what could be read is wrong already.
     pub fn refusal(&self) -> ExitCode {
         let errors = self.report.sorted();
         let mut errors = errors.iter().filter(|d| d.severity == Severity::Error);
-        let unreadable = errors.all(|d| d.check == "unreadable-file");
+        let unreadable = errors.all(|d| UNREADABLE.contains(&d.check));
         ExitCode::from(if unreadable && self.report.has_errors() { NO_VERDICT } else { REFUSED })
     }
 }
@@ -173,6 +201,7 @@ mod tests {
             inventories: vec![inventory.into()],
             host: host.map(str::to_owned),
             extra_vars: vec![extra.into()],
+            ..Options::default()
         };
         let joined = of("a", Some("early"), "x=1").and(&of("b", None, "x=2"));
         assert_eq!(joined.inventories, ["a", "b"].map(std::path::PathBuf::from));

@@ -10,6 +10,7 @@ mod render;
 pub mod serve;
 mod stdout;
 mod validate;
+mod vault;
 
 pub use load::Loaded;
 
@@ -31,7 +32,7 @@ pub fn main() -> ExitCode {
             let refusal = loaded.refusal();
             loaded.settings.map_or(refusal, serve::run)
         }
-        Command::Validate(_) => validate::run(&load::settings(&options)),
+        Command::Validate(asked) => validate::run(&load::as_it_would_be(&options, &asked)),
         Command::Render(render) => render::run(&load::settings(&options), render.format),
         Command::ClientConfig(asked) => client_config::run(&load::url(&options), asked.client),
     }

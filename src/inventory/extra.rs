@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Report};
 
-use super::{Entry, Node, Origin, Source, files, parse, variables};
+use super::{Entry, Node, Origin, Source, disk::Disk, parse, variables};
 
 /// The variables of one argument.
-pub(super) fn read(argument: &str, report: &mut Report) -> Vec<Entry> {
+pub(super) fn read(disk: &Disk, argument: &str, report: &mut Report) -> Vec<Entry> {
     if let Some(path) = argument.strip_prefix('@') {
-        let Some(source) = files::read(Path::new(path), report) else { return Vec::new() };
+        let Some(source) = disk.read(Path::new(path), report) else { return Vec::new() };
         return parse(&source, report).map(|node| variables(node, report)).unwrap_or_default();
     }
     let source = Source::extra(argument);

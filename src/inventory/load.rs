@@ -1,7 +1,7 @@
 //! From files to what they say of each host.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -9,7 +9,9 @@ use std::{
 use crate::diagnostic::{Diagnostic, Report};
 
 use super::{
-    Entry, Host, Layer, LayerKind, Request, Shown, Source, document, extra, files,
+    Entry, Host, Layer, LayerKind, Request, Shown, Source, Vault,
+    disk::Disk,
+    document, extra, files,
     groups::{ALL, Tree},
     parse, variables,
     which::{self, ROLE, Which},
@@ -20,6 +22,7 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Inventory {
     request: Request,
+    disk: Disk,
     tree: Tree,
     /// Where `group_vars` and `host_vars` are looked for, weakest first.
     bases: Vec<PathBuf>,
@@ -46,22 +49,30 @@ impl Inventory {
     /// that could not be read.
     pub fn read(request: &Request, report: &mut Report) -> Self {
         let mut found = Report::new();
-        let mut inventory = Self { request: request.clone(), ..Self::default() };
-        for path in &request.inventories {
-            for file in files::inventory(path, &mut found) {
-                inventory.hosts_unknown |= read_file(&file, &mut inventory.tree, &mut found);
+        let Request { inventories, overlays, vault, .. } = request;
+        let disk = Disk::new(inventories, overlays, vault.clone(), &mut found);
+        let mut inventory = Self { request: request.clone(), disk, ..Self::default() };
+        for path in inventories {
+            for file in files::inventory(&inventory.disk, path, &mut found) {
+                let tree = &mut inventory.tree;
+                inventory.hosts_unknown |= read_file(&inventory.disk, &file, tree, &mut found);
             }
             // What stands beside an inventory that is not there belongs to something else.
-            if !path.exists() {
-                continue;
-            }
-            let base = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+            let base = match inventory.disk.is_directory(path) {
+                Ok(true) => Some(path.as_path()),
+                Ok(false) => path.parent(),
+                Err(_) => None,
+            };
             inventory.bases.extend(base.map(Path::to_owned));
         }
         inventory.tree.check(&mut found);
         inventory.incomplete = found.has_errors();
         for argument in &request.extra {
-            push(&mut inventory.extra, LayerKind::Extra, extra::read(argument, &mut found));
+            push(
+                &mut inventory.extra,
+                LayerKind::Extra,
+                extra::read(&inventory.disk, argument, &mut found),
+            );
         }
         report.append(found);
         inventory
@@ -70,6 +81,21 @@ impl Inventory {
     /// Whose values messages may quote.
     pub fn shown(&self) -> Shown {
         self.request.shown
+    }
+
+    /// Whether everything was read: what seems to be missing is not there.
+    pub fn is_complete(&self) -> bool {
+        !self.incomplete && !self.disk.passed_over()
+    }
+
+    /// What opens its vault values.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.request.vault
+    }
+
+    /// Every file and directory that was looked into so far.
+    pub fn touched(&self) -> BTreeSet<PathBuf> {
+        self.disk.touched()
     }
 
     /// The hosts that it names, sorted.
@@ -84,7 +110,8 @@ impl Inventory {
         let which = if self.incomplete {
             which::choose(&self.request, &self.tree, true, &mut Report::new())
         } else {
-            which::choose(&self.request, &self.tree, self.hosts_unknown, report)
+            let unknown = self.hosts_unknown || self.disk.passed_over();
+            which::choose(&self.request, &self.tree, unknown, report)
         };
         if self.incomplete || which.is_none() {
             self.every_variable_file(report);
@@ -150,9 +177,10 @@ impl Inventory {
         layers: &mut Vec<Layer>,
         report: &mut Report,
     ) {
-        for path in files::variables(directory, name, report) {
+        for path in files::variables(&self.disk, directory, name, report) {
             let mut known = self.variable_files.lock().unwrap_or_else(PoisonError::into_inner);
-            let file = known.entry(path).or_insert_with_key(|path| VariableFile::read(path));
+            let file =
+                known.entry(path).or_insert_with_key(|path| VariableFile::read(&self.disk, path));
             report.append(file.found.clone());
             push(layers, kind.clone(), file.entries.clone());
         }
@@ -164,7 +192,7 @@ impl Inventory {
         for base in &self.bases {
             for directory in ["group_vars", "host_vars"] {
                 let directory = base.join(directory);
-                for name in files::owners_of_variables(&directory) {
+                for name in files::owners_of_variables(&self.disk, &directory) {
                     let kind = LayerKind::Extra;
                     self.variable_files(&directory, &name, &kind, &mut Vec::new(), report);
                 }
@@ -174,9 +202,9 @@ impl Inventory {
 }
 
 impl VariableFile {
-    fn read(path: &Path) -> Self {
+    fn read(disk: &Disk, path: &Path) -> Self {
         let mut found = Report::new();
-        let source = files::read(path, &mut found);
+        let source = disk.read(path, &mut found);
         let node = source.and_then(|source| parse(&source, &mut found));
         let entries = node.map(|node| variables(node, &mut found)).unwrap_or_default();
         Self { entries, found }
@@ -199,8 +227,8 @@ fn rank(kind: &LayerKind) -> u8 {
 }
 
 /// What kind of inventory a file is, going by its name and first bytes as Ansible's plugins do.
-fn read_file(path: &Path, tree: &mut Tree, report: &mut Report) -> bool {
-    let Some(source) = files::read(path, report) else { return false };
+fn read_file(disk: &Disk, path: &Path, tree: &mut Tree, report: &mut Report) -> bool {
+    let Some(source) = disk.read(path, report) else { return false };
     let unsupported = match path.extension().and_then(|ending| ending.to_str()) {
         _ if source.text().starts_with("#!") && is_executable(path) => {
             Some(("an inventory script", "this program runs none; commit its output as YAML"))

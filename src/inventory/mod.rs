@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::diagnostic::{Diagnostic, Report};
 
+mod disk;
 mod document;
 mod extra;
 mod files;
@@ -13,6 +14,7 @@ mod load;
 mod mask;
 mod node;
 mod origin;
+mod overlay;
 mod range;
 mod template;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use zeroize::Zeroizing;
+
 use crate::diagnostic::Place;
 
 use super::mask;
@@ -18,7 +20,9 @@ const LONGEST: usize = 2000;
 pub struct Source {
     kind: SourceKind,
     name: Arc<Path>,
-    text: Arc<str>,
+    text: Zeroizing<String>,
+    /// Whether it was sealed: nothing of it is ever quoted.
+    vaulted: bool,
     /// Where each line starts, made when the first is asked for.
     lines: OnceLock<Vec<usize>>,
 }
@@ -38,8 +42,19 @@ pub enum SourceKind {
 
 impl Source {
     /// A file that was read.
-    pub fn file(path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> Arc<Self> {
+    pub fn file(path: impl Into<PathBuf>, text: impl Into<String>) -> Arc<Self> {
         Self::new(SourceKind::File, path.into(), text.into())
+    }
+
+    /// A file that was sealed, opened. Nothing of it is ever quoted.
+    pub(super) fn vaulted(path: &Path, text: Zeroizing<String>) -> Arc<Self> {
+        Arc::new(Self {
+            kind: SourceKind::File,
+            name: path.into(),
+            text,
+            vaulted: true,
+            lines: OnceLock::new(),
+        })
     }
 
     /// A file that is compiled in, under its name.
@@ -53,7 +68,7 @@ impl Source {
     }
 
     /// An `-e` argument.
-    pub fn extra(text: impl Into<Arc<str>>) -> Arc<Self> {
+    pub fn extra(text: impl Into<String>) -> Arc<Self> {
         Self::new(SourceKind::Extra, PathBuf::from("-e"), text.into())
     }
 
@@ -62,8 +77,9 @@ impl Source {
         Place { file: path.into(), line: 0, column: 0, text: None, caret: 0, width: 1 }
     }
 
-    fn new(kind: SourceKind, name: PathBuf, text: Arc<str>) -> Arc<Self> {
-        Arc::new(Self { kind, name: name.into(), text, lines: OnceLock::new() })
+    fn new(kind: SourceKind, name: PathBuf, text: String) -> Arc<Self> {
+        let (text, lines) = (Zeroizing::new(text), OnceLock::new());
+        Arc::new(Self { kind, name: name.into(), text, vaulted: false, lines })
     }
 
     /// What it is.
@@ -207,9 +223,10 @@ impl Origin {
         self
     }
 
-    /// The line that it was written on, unless that is too long to be looked at.
+    /// The line that it was written on, unless that is too long to be looked at, or was sealed.
     pub(super) fn short_line(&self) -> Option<&str> {
-        self.source.line(self.line).filter(|line| line.len() <= LONGEST)
+        let open = !self.source.vaulted;
+        self.source.line(self.line).filter(|line| open && line.len() <= LONGEST)
     }
 
     /// What was written, as it stands on its first line. Holds secrets.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    diagnostic::{Diagnostic, Report},
+    diagnostic::{Diagnostic, Report, Severity},
     inventory::{
         Cause, Failure, Host, Inventory, Join, Layer, LayerKind, Node, Scope, SourceKind,
         Surroundings, Value,
@@ -22,6 +22,7 @@ use super::{
     rules::{self, Settled},
     table::{self, PREFIX, Variable},
     units::MASK,
+    write::to_json,
 };
 
 /// Variables of the neighbours that our defaults are made of. Empty means unset for them, as it
@@ -64,7 +65,7 @@ pub struct Summary {
 /// If it holds one on entry, the inventory is not complete: what is there is checked, and nothing
 /// is said of what seems to be missing.
 pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summary) {
-    let is_complete = !report.has_errors();
+    let is_complete = !report.has_errors() && given.inventory.is_complete();
     let layers = layers(given, report);
     names::check(&layers, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
@@ -138,7 +139,17 @@ fn settle(
         winners.get(name).is_some_and(shipped) && !is_needed(name, store)
     };
     let (mut spared, mut wrong, mut missing) = (Vec::new(), BTreeSet::new(), Missing::default());
+    let mut unknown = Vec::new();
     for (name, found) in failures {
+        // Only what is wrong says no: what was not to be opened, and what may stand in it, may be
+        // right.
+        let is_unknown = |failure: &Failure| match failure.cause {
+            Cause::Missing(_) => !is_complete,
+            _ => failure.diagnostic.severity != Severity::Error,
+        };
+        if found.iter().all(is_unknown) {
+            unknown.push(name.clone());
+        }
         if is_needless(&name) {
             spared.push(name);
             continue;
@@ -166,6 +177,9 @@ fn settle(
         }
     }
     values.extend(spared.into_iter().map(|name| (name, Json::from(""))));
+    if let (false, Json::Object(defaults)) = (unknown.is_empty(), to_json(&Settings::default())) {
+        values.extend(defaults.into_iter().filter(|(name, _)| unknown.contains(name)));
+    }
     if is_complete {
         rules::check(&Settled { values: &values, nodes: &nodes, wrong: &wrong }, report);
     }

@@ -10,7 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, value::Value a
 use crate::diagnostic::Diagnostic;
 
 use super::{
-    super::{Node, Shown, Value},
+    super::{Inventory, Node, Shown, Value},
     Cause, Failure, Surroundings, convert,
     evaluate::{FATAL, Frame, Lack},
     filters::{self, Caught},
@@ -60,6 +60,7 @@ pub(super) struct Engine {
     /// What the host says of itself; Ansible lets nothing override it.
     magic: BTreeMap<&'static str, Evaluated>,
     pub(super) shown: Shown,
+    pub(super) inventory: Arc<Inventory>,
     /// Undefined values are errors as soon as anything is done with them.
     pub(super) strict: Environment<'static>,
     /// Undefined values have undefined attributes, for `a.b.c | default(…)`.
@@ -93,6 +94,7 @@ impl Engine {
             variables,
             magic,
             shown: inventory.shown(),
+            inventory,
             strict: filters::environment(UndefinedBehavior::Strict, &caught),
             lenient: filters::environment(UndefinedBehavior::Chainable, &caught),
             caught,
@@ -137,10 +139,7 @@ impl Engine {
         };
         let text = match &node.value {
             Value::String(text) if node.template => text,
-            Value::Sealed(_) => {
-                let message = "vault values are not supported yet".to_owned();
-                return refuse("vault", message, Cause::Sealed);
-            }
+            Value::Sealed(sealed) => return self.opened(item, node, sealed),
             _ => return Ok(Node { template: false, ..node.clone() }),
         };
         {
@@ -170,6 +169,25 @@ impl Engine {
             work.done.insert(item.label.clone(), result.clone());
         }
         result
+    }
+
+    /// A vault value, opened. It is text and never a template, whatever is in it.
+    fn opened(&self, item: &Item, node: &Node, sealed: &str) -> Result<Node, Vec<Failure>> {
+        match self.inventory.vault().open(sealed) {
+            Ok(text) => Ok(Node {
+                value: Value::String(text.as_str().into()),
+                template: false,
+                quoted: true,
+                rendered: true,
+                origin: node.origin.clone(),
+            }),
+            Err(why) => {
+                let about = format!("the vault value of `{}`", item.label);
+                let diagnostic =
+                    why.about(&about).at(node.origin.place(false)).variable(&*item.root);
+                Err(vec![Failure::new(Cause::Sealed, &item.label, diagnostic)])
+            }
+        }
     }
 
     /// A variable for an expression. None if it is undefined, be it itself or what it needs.

@@ -258,7 +258,7 @@ fn broken_templates_say_why_in_our_words() {
         ("\"{{ d.missing }}\"", "undefined-attribute"),
         ("\"{{ prefix.x }}\"", "undefined-attribute"),
         ("\"{% for x in list %}x\"", "template-syntax"),
-        ("!vault |\n  $ANSIBLE_VAULT;1.1", "vault"),
+        ("!vault |\n  $ANSIBLE_VAULT;1.1", "vault-broken"),
     ] {
         let scope = scope(&format!("{VARIABLES}k: {written}\n"));
         let failures = scope.render("k").expect_err(written);
