@@ -116,6 +116,8 @@ pub enum Command {
     Validate(Validate),
     /// Print the settings as they are understood, secrets masked
     Render(Render),
+    /// Print what `ansible-inventory` would print, secrets masked
+    Inventory(Inventory),
     /// Print what a client must be told to use this mirror
     ClientConfig(ClientConfig),
 }
@@ -127,6 +129,7 @@ impl Command {
             Self::Serve(Serve { options })
             | Self::Validate(Validate { options, .. })
             | Self::Render(Render { options, .. })
+            | Self::Inventory(Inventory { options, .. })
             | Self::ClientConfig(ClientConfig { options, .. }) => options,
         }
     }
@@ -176,6 +179,20 @@ pub struct Render {
     /// The form of the settings
     #[arg(long, value_enum, default_value_t = RenderFormat::Yaml)]
     pub format: RenderFormat,
+}
+
+/// Options of `inventory`.
+#[derive(Clone, Debug, Args)]
+pub struct Inventory {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// All groups and hosts; this is what is printed unless a host is named
+    #[arg(long, conflicts_with = "host")]
+    pub list: bool,
+    /// Fill in the templates
+    #[arg(long)]
+    pub render: bool,
 }
 
 /// Options of `client-config`.

@@ -91,7 +91,7 @@ fn every_file_that_does_not_parse_is_reported_in_one_run() {
     let root = directory(&[
         ("a.yml", "all: [\n"),
         ("b.yml", EXAMPLE),
-        ("c.ini", "[g]\n"),
+        ("c.ini", "[g\n"),
         ("group_vars/all.yml", "x: 'y\n"),
         ("good.yml", "all:\n  hosts:\n    node-1:\n"),
     ]);
@@ -214,7 +214,7 @@ fn the_host_must_be_in_an_inventory_that_names_hosts() {
 #[test]
 fn what_is_missing_or_of_another_kind_is_said() {
     let root =
-        directory(&[("a.json", "{}"), ("c.toml", "x = 1"), ("d.j2", "x"), ("e", "h1\nh2\n")]);
+        directory(&[("a.json", "[]"), ("c.toml", "x = 1"), ("d.j2", "x: y"), ("e", "h1\nh2 x\n")]);
     let (_, report) = read(root.path(), None);
     assert_eq!(report.counts().errors, 4, "{}", report.human(false, root.path()));
     let (_, report) = read(&root.path().join("nowhere"), None);

@@ -9,6 +9,7 @@ mod docs;
 mod house;
 mod hub;
 mod inventory;
+mod inventory_command;
 mod mirror;
 mod secrets;
 mod serve;

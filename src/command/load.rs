@@ -70,6 +70,12 @@ fn loaded(request: &inventory::Request, mut report: Report) -> Loaded {
     Loaded { settings: settings.filter(|_| !refused), report, summary }
 }
 
+/// The whole inventory, of which nothing is understood yet.
+pub(super) fn inventory(options: &Options, report: &mut Report) -> Inventory {
+    let vault = vault::read(options, report);
+    Inventory::read(&request(options, vault), report)
+}
+
 /// What clients are told, and nothing else: that the rest is right or even complete is not asked
 /// for.
 pub(super) fn url(options: &Options) -> Loaded<String> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 
 mod client_config;
+mod inventory;
 mod load;
 mod render;
 pub mod serve;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         }
         Command::Validate(asked) => validate::run(&load::as_it_would_be(&options, &asked)),
         Command::Render(render) => render::run(&load::settings(&options), render.format),
+        Command::Inventory(asked) => inventory::run(&options, &asked),
         Command::ClientConfig(asked) => client_config::run(&load::url(&options), asked.client),
     }
 }

@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use super::{
     Entry, Node, Origin, Value,
     groups::{ALL, Tree},
-    range,
+    range::{self, BadRange},
 };
 
 /// Adds what a file says to the tree. Whether it is the configuration of an inventory plugin,
@@ -81,11 +81,8 @@ fn group(name: &str, body: Node, tree: &mut Tree, report: &mut Report) {
     for (key, value) in sections {
         match key.as_str() {
             Some("vars") => {
-                let mut entries = super::variables(value, report);
-                if let Some(priority) = take_priority(&mut entries, report) {
-                    tree.set_priority(name, priority);
-                }
-                tree.set_group(name, entries);
+                let entries = super::variables(value, report);
+                set_group(name, entries, tree, report);
             }
             Some("children") => children(name, value, tree, report),
             Some("hosts") => hosts(name, value, tree, report),
@@ -151,31 +148,35 @@ fn add_hosts(
     group: &str,
     pattern: &str,
     origin: &Origin,
-    mut entries: Vec<Entry>,
+    entries: Vec<Entry>,
     tree: &mut Tree,
     report: &mut Report,
 ) {
     let (names, port) = match range::expand(pattern) {
         Ok(expanded) => expanded,
         Err(problem) => {
-            report.push(
-                Diagnostic::error("host-range", "the range of hosts cannot be read")
-                    .at(origin.place(false))
-                    .label(problem.to_string()),
-            );
+            report.push(bad_range(problem, origin));
             return;
         }
     };
-    if let Some(port) = port
-        && !entries.iter().any(|entry| &*entry.name == "ansible_port")
-    {
-        let mut node = Node::plain("", origin.clone());
-        node.value = Value::Int(port.into());
-        entries.push(Entry { name: "ansible_port".into(), node: node.into() });
-    }
     for name in names {
-        tree.add_host(group, &name, entries.clone());
+        tree.add_host(group, &name, (port, origin), entries.clone());
     }
+}
+
+pub(super) fn bad_range(problem: BadRange, origin: &Origin) -> Diagnostic {
+    Diagnostic::error("host-range", "the range of hosts cannot be read")
+        .at(origin.place(false))
+        .label(problem.to_string())
+        .hint("write it as `node[1:3]`, `node[01:10]` or `node[a:c]`")
+}
+
+/// Gives a group its variables.
+pub(super) fn set_group(name: &str, mut entries: Vec<Entry>, tree: &mut Tree, report: &mut Report) {
+    if let Some(priority) = take_priority(&mut entries, report) {
+        tree.set_priority(name, priority);
+    }
+    tree.set_group(name, entries);
 }
 
 /// `ansible_group_priority` orders groups and is no variable of theirs.

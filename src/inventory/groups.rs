@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
 use crate::diagnostic::{Diagnostic, Report};
 
-use super::{Entry, Origin};
+use super::{Entry, Node, Origin, Value};
 
 /// The group that every host is in.
 pub(super) const ALL: &str = "all";
@@ -18,49 +19,189 @@ pub(super) const UNGROUPED: &str = "ungrouped";
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     groups: BTreeMap<Arc<str>, Group>,
-    hosts: BTreeMap<Arc<str>, Vec<Vec<Entry>>>,
+    hosts: BTreeMap<Arc<str>, Known>,
+    /// The groups that are written below `all: children:`, in their order.
+    top: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
 struct Group {
+    /// How many groups were named before it.
+    order: usize,
     /// What each file says, the last one strongest.
     variables: Vec<Vec<Entry>>,
-    children: BTreeMap<Arc<str>, Origin>,
-    hosts: BTreeSet<Arc<str>>,
+    children: Vec<(Arc<str>, Origin)>,
+    /// In the order in which they were added, and once more to find them.
+    hosts: Vec<Arc<str>>,
+    members: BTreeSet<Arc<str>>,
     /// `ansible_group_priority`; of equally deep groups the higher one wins.
     priority: i64,
 }
 
+/// A host that a file names.
+#[derive(Debug)]
+struct Known {
+    order: usize,
+    /// The file that names it first.
+    file: Arc<Path>,
+    /// What each mention says, the last one strongest.
+    said: Vec<Vec<Entry>>,
+}
+
 impl Tree {
     pub(super) fn group(&mut self, name: &str) {
+        let order = self.groups.len();
         if !self.groups.contains_key(name) {
-            self.groups.insert(name.into(), Group::default());
+            // Ansible's priority where nothing sets one.
+            self.groups.insert(name.into(), Group { order, priority: 1, ..Group::default() });
         }
     }
 
+    fn group_mut(&mut self, name: &str) -> &mut Group {
+        self.group(name);
+        self.groups.entry(name.into()).or_default()
+    }
+
+    pub(super) fn has_group(&self, name: &str) -> bool {
+        matches!(name, ALL | UNGROUPED) || self.groups.contains_key(name)
+    }
+
     pub(super) fn set_group(&mut self, name: &str, entries: Vec<Entry>) {
-        self.groups.entry(name.into()).or_default().variables.push(entries);
+        self.group_mut(name).variables.push(entries);
     }
 
     pub(super) fn set_priority(&mut self, name: &str, priority: i64) {
-        self.groups.entry(name.into()).or_default().priority = priority;
+        self.group_mut(name).priority = priority;
     }
 
     pub(super) fn add_child(&mut self, parent: &str, child: &str, written: Origin) {
         self.group(child);
-        if parent != ALL {
-            let children = &mut self.groups.entry(parent.into()).or_default().children;
-            children.entry(child.into()).or_insert(written);
+        let child: Arc<str> = child.into();
+        if parent == ALL {
+            if !self.top.contains(&child) {
+                self.top.push(child);
+            }
+            return;
+        }
+        let children = &mut self.group_mut(parent).children;
+        if children.iter().all(|(known, _)| *known != child) {
+            children.push((child, written));
         }
     }
 
-    pub(super) fn add_host(&mut self, group: &str, host: &str, entries: Vec<Entry>) {
+    /// Adds a host to a group. Its port counts only where it is named for the first time.
+    pub(super) fn add_host(
+        &mut self,
+        group: &str,
+        host: &str,
+        (port, origin): (Option<u16>, &Origin),
+        entries: Vec<Entry>,
+    ) {
         let host: Arc<str> = host.into();
-        self.groups.entry(group.into()).or_default().hosts.insert(host.clone());
-        let said = self.hosts.entry(host).or_default();
-        if !entries.is_empty() {
-            said.push(entries);
+        let group = self.group_mut(group);
+        if group.members.insert(host.clone()) {
+            group.hosts.push(host.clone());
         }
+        let order = self.hosts.len();
+        let known = self.hosts.entry(host).or_insert_with(|| {
+            let port = port.map(|port| {
+                let mut node = Node::plain("", origin.clone());
+                node.value = Value::Int(port.into());
+                vec![Entry { name: "ansible_port".into(), node: node.into() }]
+            });
+            Known { order, file: origin.source().name().clone(), said: port.into_iter().collect() }
+        });
+        if !entries.is_empty() {
+            known.said.push(entries);
+        }
+    }
+
+    /// The file that names the host first.
+    pub(super) fn file_of(&self, host: &str) -> Option<&Arc<Path>> {
+        self.hosts.get(host).map(|known| &known.file)
+    }
+
+    /// All hosts in the order in which they are named.
+    fn hosts_in_order(&self) -> Vec<&Arc<str>> {
+        let mut hosts: Vec<(usize, &Arc<str>)> =
+            self.hosts.iter().map(|(name, known)| (known.order, name)).collect();
+        hosts.sort_unstable();
+        hosts.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// All groups in the order in which Ansible holds them.
+    pub(super) fn groups_in_order(&self) -> Vec<Arc<str>> {
+        let mut named: Vec<(usize, &Arc<str>)> =
+            self.groups.iter().map(|(name, group)| (group.order, name)).collect();
+        named.sort_unstable();
+        let named = named.into_iter().map(|(_, name)| name.clone());
+        let mut all = vec![ALL.into(), UNGROUPED.into()];
+        all.extend(named.filter(|name| !matches!(&**name, ALL | UNGROUPED)));
+        all
+    }
+
+    /// The groups right below a group.
+    pub(super) fn children(&self, group: &str) -> Vec<Arc<str>> {
+        if group != ALL {
+            let group = self.groups.get(group);
+            return group.into_iter().flat_map(|g| &g.children).map(|(c, _)| c.clone()).collect();
+        }
+        let below: BTreeSet<&Arc<str>> = self
+            .groups
+            .values()
+            .flat_map(|group| &group.children)
+            .map(|(child, _)| child)
+            .collect();
+        let mut children: Vec<Arc<str>> = vec![UNGROUPED.into()];
+        let orphans = self.groups_in_order().into_iter().skip(2);
+        let orphans = orphans.filter(|name| !below.contains(name));
+        for child in self.top.iter().cloned().chain(orphans) {
+            if !children.contains(&child) {
+                children.push(child);
+            }
+        }
+        children
+    }
+
+    /// The hosts of a group itself, not of the groups below it.
+    pub(super) fn own_hosts(&self, group: &str) -> Vec<Arc<str>> {
+        let own = self.groups.get(group).map_or(&[][..], |group| &group.hosts).iter().cloned();
+        if group != UNGROUPED {
+            return own.collect();
+        }
+        let mut grouped: BTreeSet<&Arc<str>> = BTreeSet::new();
+        for (name, group) in &self.groups {
+            if !matches!(&**name, ALL | UNGROUPED) {
+                grouped.extend(&group.members);
+            }
+        }
+        let mut hosts: Vec<Arc<str>> = own.filter(|host| !grouped.contains(host)).collect();
+        let seen: BTreeSet<Arc<str>> = hosts.iter().cloned().collect();
+        let free = self.hosts_in_order().into_iter();
+        hosts.extend(free.filter(|h| !grouped.contains(h) && !seen.contains(*h)).cloned());
+        hosts
+    }
+
+    /// The hosts of a group and of all below it.
+    pub(super) fn all_hosts(&self, group: &str) -> Vec<Arc<str>> {
+        let (mut groups, mut hosts): (Vec<Arc<str>>, Vec<Arc<str>>) = (vec![group.into()], vec![]);
+        let mut seen: BTreeSet<Arc<str>> = groups.iter().cloned().collect();
+        let mut have = BTreeSet::new();
+        let mut at = 0;
+        while let Some(name) = groups.get(at).cloned() {
+            for child in self.children(&name) {
+                if seen.insert(child.clone()) {
+                    groups.push(child);
+                }
+            }
+            for host in self.own_hosts(&name) {
+                if have.insert(host.clone()) {
+                    hosts.push(host);
+                }
+            }
+            at += 1;
+        }
+        hosts
     }
 
     pub(super) fn hosts(&self) -> impl ExactSizeIterator<Item = &str> {
@@ -78,7 +219,7 @@ impl Tree {
 
     /// What the files say of a host, in their order.
     pub(super) fn host_variables(&self, name: &str) -> &[Vec<Entry>] {
-        self.hosts.get(name).map_or(&[], |said| said)
+        self.hosts.get(name).map_or(&[], |known| &known.said)
     }
 
     /// The groups a host is in besides `all`, the weakest first: by depth, then
@@ -88,12 +229,12 @@ impl Tree {
         let depths = self.depths();
         let mut parents: BTreeMap<&str, Vec<&Arc<str>>> = BTreeMap::new();
         for (name, group) in &self.groups {
-            for child in group.children.keys() {
+            for (child, _) in &group.children {
                 parents.entry(child).or_default().push(name);
             }
         }
         let mut member: BTreeSet<Arc<str>> = unlisted_in.map(Arc::from).into_iter().collect();
-        let direct = self.groups.iter().filter(|(_, group)| group.hosts.contains(host));
+        let direct = self.groups.iter().filter(|(_, group)| group.members.contains(host));
         member.extend(direct.map(|(name, _)| name.clone()).filter(|name| &**name != ALL));
         let mut open: Vec<Arc<str>> = member.iter().cloned().collect();
         while let Some(name) = open.pop() {
@@ -122,7 +263,7 @@ impl Tree {
         let depths = self.depths();
         for group in self.groups.values() {
             for (child, written) in &group.children {
-                if !depths.contains_key(&**child) {
+                if &**child == ALL || !depths.contains_key(&**child) {
                     report.push(
                         Diagnostic::error(
                             "group-cycle",
@@ -140,7 +281,9 @@ impl Tree {
     /// depth.
     fn depths(&self) -> BTreeMap<&str, usize> {
         let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
-        for child in self.groups.values().flat_map(|group| group.children.keys()) {
+        for child in
+            self.groups.values().flat_map(|group| group.children.iter().map(|(child, _)| child))
+        {
             *waiting.entry(child).or_default() += 1;
         }
         let roots = self.groups.keys().map(AsRef::as_ref);
@@ -148,7 +291,9 @@ impl Tree {
         let mut depths: BTreeMap<&str, usize> = open.iter().map(|name| (*name, 1)).collect();
         while let Some(name) = open.pop() {
             let below = depths.get(name).copied().unwrap_or(1) + 1;
-            for child in self.groups.get(name).into_iter().flat_map(|g| g.children.keys()) {
+            for child in
+                self.groups.get(name).into_iter().flat_map(|g| &g.children).map(|(child, _)| child)
+            {
                 let deepest = depths.entry(child).or_default();
                 *deepest = below.max(*deepest);
                 if let Some(left) = waiting.get_mut(&**child) {

@@ -9,11 +9,11 @@ use std::{
 use crate::diagnostic::{Diagnostic, Report};
 
 use super::{
-    Entry, Host, Layer, LayerKind, Request, Shown, Source, Vault,
+    Entry, Host, Layer, LayerKind, Request, Shown, Source, Value, Vault,
     disk::Disk,
     document, extra, files,
     groups::{ALL, Tree},
-    parse, variables,
+    ini, parse, variables,
     which::{self, ROLE, Which},
 };
 
@@ -125,16 +125,35 @@ impl Inventory {
         self.tree.has_host(name).then(|| self.describe(&which, report))
     }
 
+    /// What it says of a host that it does not name and that is in no group but `all`.
+    pub(super) fn outside(&self, name: &str, report: &mut Report) -> Host {
+        self.describe_in(name, false, &[], report)
+    }
+
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     fn describe(&self, which: &Which, report: &mut Report) -> Host {
         let groups = self.tree.groups_of(&which.host, which.unlisted.then_some(ROLE));
+        self.describe_in(&which.host, which.unlisted, &groups, report)
+    }
+
+    fn describe_in(
+        &self,
+        name: &str,
+        unlisted: bool,
+        groups: &[Arc<str>],
+        report: &mut Report,
+    ) -> Host {
         let mut layers = Vec::new();
-        from_files(&self.tree, &which.host, &groups, &mut layers);
-        self.beside(&which.host, &groups, &mut layers, report);
+        from_files(&self.tree, name, groups, &mut layers);
+        self.beside(name, groups, &mut layers, report);
         layers.sort_by_key(|layer| rank(&layer.kind));
         layers.extend(self.extra.iter().cloned());
         let mut groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
         groups.sort();
-        Host { name: which.host.as_str().into(), groups, unlisted: which.unlisted, layers }
+        Host { name: name.into(), groups, unlisted, layers }
     }
 
     /// What group_vars and host_vars beside each inventory say: one inventory after the other, and
@@ -226,31 +245,38 @@ fn rank(kind: &LayerKind) -> u8 {
     }
 }
 
-/// What kind of inventory a file is, going by its name and first bytes as Ansible's plugins do.
+/// Reads a file as the first of Ansible's inventory plugins that takes it does; whether it is the
+/// configuration of a plugin that is not here. By its ending it is YAML, JSON (which is YAML), or
+/// INI; without an ending whatever it turns out to be.
 fn read_file(disk: &Disk, path: &Path, tree: &mut Tree, report: &mut Report) -> bool {
     let Some(source) = disk.read(path, report) else { return false };
-    let unsupported = match path.extension().and_then(|ending| ending.to_str()) {
-        _ if source.text().starts_with("#!") && is_executable(path) => {
-            Some(("an inventory script", "this program runs none; commit its output as YAML"))
-        }
-        Some("yml" | "yaml") => None,
-        Some("json") => Some(("a JSON inventory", "write it as YAML: JSON is YAML, rename it")),
-        None if !looks_like_ini(source.text()) => None,
-        Some("ini" | "conf" | "toml") | None => {
-            Some(("an INI or TOML inventory", "write it as YAML: `all: hosts:` and `all: vars:`"))
-        }
-        Some(_) => Some((
-            "a file of an unknown kind",
-            "an inventory directory holds `.yml` and `.yaml` files; move this one away",
-        )),
+    let refuse = |what: &str, hint: &str| {
+        Diagnostic::error("inventory-kind", format!("{what} is not supported"))
+            .at(Source::whole_place(path))
+            .hint(hint)
     };
-    if let Some((what, hint)) = unsupported {
-        report.push(
-            Diagnostic::error("inventory-kind", format!("{what} is not supported"))
-                .at(Source::whole_place(path))
-                .hint(hint),
-        );
+    if source.text().starts_with("#!") && is_executable(path) {
+        report.push(refuse(
+            "an inventory script",
+            "this program runs none, as it may have rights that the script's author has not; commit \
+             what it prints as YAML",
+        ));
         return false;
+    }
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("yml" | "yaml" | "json") => {}
+        Some("toml") => {
+            report.push(refuse(
+                "a TOML inventory",
+                "write it as YAML: `all: hosts:` and `all: vars:`",
+            ));
+            return false;
+        }
+        None if !is_ini(&source) => {}
+        _ => {
+            ini::read(&source, tree, report);
+            return false;
+        }
     }
     match parse(&source, report) {
         Some(node) => document::read(node, tree, report),
@@ -258,17 +284,24 @@ fn read_file(disk: &Disk, path: &Path, tree: &mut Tree, report: &mut Report) -> 
     }
 }
 
+/// Whether a file without an ending is no YAML inventory, and looks like the other kind.
+fn is_ini(source: &Arc<Source>) -> bool {
+    let mapping = parse(source, &mut Report::new())
+        .is_some_and(|node| matches!(node.value, Value::Map(_) | Value::Null));
+    !mapping && looks_like_ini(source.text())
+}
+
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|data| data.permissions().mode() & 0o111 != 0)
 }
 
-/// A section, or a host alone on its line, where YAML would have a key.
+/// A section, or a host on its line, where YAML would have a key.
 fn looks_like_ini(text: &str) -> bool {
     text.lines()
         .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']) && *line != "---")
-        .is_some_and(|line| line.starts_with('[') || !line.contains(':'))
+        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']))
+        .is_some_and(|line| line.starts_with('[') || !(line.contains(": ") || line.ends_with(':')))
 }
 
 /// What the inventory files themselves say.

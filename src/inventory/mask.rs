@@ -5,13 +5,10 @@ use std::{ops::Range, sync::Arc};
 
 use crate::diagnostic::Place;
 
-use super::{Origin, Source};
+use super::{MASK, Origin, Source};
 
 #[cfg(test)]
 mod tests;
-
-/// What stands for a value.
-const MASK: &str = "********";
 
 /// The place of a value in a file that parses, with the caret under `part` of it: column and
 /// width as in an origin.

@@ -10,6 +10,9 @@ mod document;
 mod extra;
 mod files;
 mod groups;
+mod ini;
+mod list;
+mod literal;
 mod load;
 mod mask;
 mod node;
@@ -23,6 +26,7 @@ mod vault;
 mod which;
 mod yaml;
 
+pub use list::{MASK, to_json};
 pub use load::Inventory;
 pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};

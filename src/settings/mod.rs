@@ -27,6 +27,7 @@ mod optional;
 mod read;
 mod rules;
 pub mod schema;
+mod secrets;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ mod write;
 pub use kind::Kind;
 pub use layers::{Winners, join};
 pub use read::{Given, Summary, layers, read, scope};
+pub use secrets::Concealed;
 pub use units::{MASK, Period, Secret, Size};
 pub use url::url;
 pub use write::{to_json, to_yaml};

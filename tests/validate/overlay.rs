@@ -66,3 +66,14 @@ fn what_would_never_be_read_is_refused() {
         .ended(2)
         .says(&["tmp/nowhere", "there is no such file"]);
 }
+#[test]
+fn the_kind_of_the_file_follows_its_destination() {
+    let bench = bench();
+    bench.write(
+        "tmp/.source.yml",
+        "[registry_mirror:vars]\nregistry_mirror_listen_port=nope\n[registry_mirror]\n",
+    );
+    validate(&bench, "inventory/hosts.ini=tmp/.source.yml")
+        .ended(1)
+        .says(&["inventory/hosts.ini:2:"]);
+}

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag as ParsedTag};
+use serde::de::IgnoredAny;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -30,6 +31,9 @@ pub(super) fn compose(source: &Arc<Source>) -> Result<(Node, Vec<Diagnostic>), B
             granit_parser::options! { block_scalar_eof_without_line_feed: true },
         ),
         source,
+        // What is JSON is read as JSON, says Ansible's loader: `1e5` is a number there.
+        is_json: source.text().trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<IgnoredAny>(source.text()).is_ok(),
         found: Vec::new(),
         anchors: HashMap::new(),
         made: 0,
@@ -49,6 +53,7 @@ pub(super) fn compose(source: &Arc<Source>) -> Result<(Node, Vec<Diagnostic>), B
 struct Composer<'a> {
     parser: Parser<'a, StrInput<'a>>,
     source: &'a Arc<Source>,
+    is_json: bool,
     found: Vec<Diagnostic>,
     /// What each anchor stands for, and how many nodes that is.
     anchors: HashMap<usize, (Node, usize)>,
@@ -201,6 +206,12 @@ impl<'a> Composer<'a> {
         let tag = self.tag(tag, &origin);
         let resolved = match tag {
             Some(tag) => tag::apply(tag, text, plain),
+            None if plain && self.is_json && text.contains(['e', 'E']) => {
+                match resolver::simple(text) {
+                    Some(word) => Resolved::Value(word),
+                    None => resolver::float(text),
+                }
+            }
             None if plain && !had_tag => resolver::resolve(text),
             None => Resolved::Value(Value::String(text.into())),
         };
@@ -274,7 +285,7 @@ impl<'a> Composer<'a> {
                 self.find(
                     Diagnostic::error("yaml-tag", "the tag is not known")
                         .at(origin.place(false))
-                        .label("the value has a tag that Ansible does not read")
+                        .label("a tag that no inventory has a use for")
                         .hint("if text that starts with `!` is meant, quote it"),
                 );
                 None

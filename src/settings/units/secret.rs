@@ -5,8 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroize;
 
-/// What stands in the place of a secret wherever one would be printed.
-pub const MASK: &str = "********";
+pub use crate::inventory::MASK;
 
 /// Text that is never printed, and wiped when it goes. Its `Serialize` masks it too: whoever must
 /// pass it on says so with [`Secret::expose`].
