@@ -93,6 +93,22 @@ impl Inventory {
         &self.request.vault
     }
 
+    /// The inventories as they were named, absolute.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        self.request.inventories.iter().map(|path| absolute(path).display().to_string()).collect()
+    }
+
+    /// A variable of the environment.
+    pub(super) fn environment(&self, name: &str) -> Option<&str> {
+        self.request.environment.get(name).map(String::as_str)
+    }
+
+    /// The text of a file that a template asks for.
+    pub(super) fn text(&self, path: &Path, report: &mut Report) -> Option<Arc<Source>> {
+        self.disk.read(path, report)
+    }
+
     /// Every file and directory that was looked into so far.
     pub fn touched(&self) -> BTreeSet<PathBuf> {
         self.disk.touched()

@@ -9,15 +9,20 @@ mod engine;
 mod evaluate;
 mod failure;
 mod filters;
+mod lookup;
+mod magic;
 mod objects;
+mod python;
 mod segments;
 #[cfg(test)]
 mod tests;
 mod words;
+mod world;
 
 pub use failure::{Cause, Failure};
 
 use engine::{Engine, Item};
+use world::World;
 
 /// Which of a host's layers wins, for `hostvars`: the variables of the whole stack that this host
 /// would have.
@@ -54,12 +59,17 @@ impl fmt::Debug for Surroundings {
 /// element of a list or mapping by itself, as ansible-core 2.19 does.
 pub struct Scope {
     engine: Arc<Engine>,
+    /// Holds the engines of the hosts that templates look at.
+    _world: Arc<World>,
 }
 
 impl Scope {
     /// The winners of all layers under their names, and what a template sees besides them.
     pub fn new(variables: BTreeMap<Arc<str>, Arc<Node>>, around: Surroundings) -> Self {
-        Self { engine: Engine::new(variables, around) }
+        let world = World::new(around.clone());
+        let engine = Engine::new(variables, &around, &world);
+        world.add(&around.host, &engine);
+        Self { engine, _world: world }
     }
 
     /// The variable with every template in it filled in: the same shape and origins, no

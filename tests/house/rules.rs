@@ -23,6 +23,7 @@ const CRATES: &[(&str, Home)] = &[
     ("clap", In(&["cli", "command/completions", "command/man"])),
     ("clap_*", In(&["cli", "command/completions", "command/man"])),
     ("config", In(&["settings/"])),
+    ("fancy_regex", In(&["inventory/"])),
     ("granit_parser", In(&["inventory/"])),
     ("jsonschema", In(&["settings/"])),
     ("minijinja", In(&["inventory/"])),

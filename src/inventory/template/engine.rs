@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, value::Value as Evaluated};
@@ -14,7 +15,10 @@ use super::{
     Cause, Failure, Surroundings, convert,
     evaluate::{FATAL, Frame, Lack},
     filters::{self, Caught},
+    lookup::{self, Here},
+    magic,
     objects::Shelf,
+    world::{HostVars, World},
 };
 
 /// How many templates may need each other in a row; each takes stack.
@@ -66,6 +70,9 @@ pub(super) struct Engine {
     /// Undefined values have undefined attributes, for `a.b.c | default(…)`.
     pub(super) lenient: Environment<'static>,
     pub(super) caught: Caught,
+    /// Where the template that is being filled in stands, for files named relative to it.
+    here: Here,
+    world: Weak<World>,
     work: Mutex<Work>,
 }
 
@@ -79,27 +86,35 @@ pub(super) struct Work {
 }
 
 impl Engine {
-    pub(super) fn new(variables: BTreeMap<Arc<str>, Arc<Node>>, around: Surroundings) -> Arc<Self> {
-        let Surroundings { inventory, host, groups, .. } = around;
-        let host = &*host;
-        let short = host.split('.').next().unwrap_or(host);
-        let groups: Vec<Evaluated> = groups.iter().map(Evaluated::from).collect();
-        let magic = BTreeMap::from([
-            ("inventory_hostname", Evaluated::from(host)),
-            ("inventory_hostname_short", Evaluated::from(short)),
-            ("group_names", Evaluated::from(groups)),
-        ]);
-        let caught = Caught::default();
+    /// An engine for the variables of one host, beside those of others in its world.
+    pub(super) fn new(
+        variables: BTreeMap<Arc<str>, Arc<Node>>,
+        around: &Surroundings,
+        world: &Arc<World>,
+    ) -> Arc<Self> {
+        let inventory = around.inventory.clone();
+        let (caught, here) = (Caught::default(), Here::default());
+        let environment = |undefined| {
+            let mut environment = filters::environment(undefined, &caught);
+            lookup::install(&mut environment, &inventory, &here, &caught);
+            environment
+        };
         Arc::new(Self {
             variables,
-            magic,
+            magic: magic::of(around),
             shown: inventory.shown(),
-            inventory,
-            strict: filters::environment(UndefinedBehavior::Strict, &caught),
-            lenient: filters::environment(UndefinedBehavior::Chainable, &caught),
+            strict: environment(UndefinedBehavior::Strict),
+            lenient: environment(UndefinedBehavior::Chainable),
             caught,
+            here,
+            world: Arc::downgrade(world),
             work: Mutex::default(),
+            inventory,
         })
+    }
+
+    pub(super) fn here(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn work(&self) -> MutexGuard<'_, Work> {
@@ -155,7 +170,9 @@ impl Engine {
                 let message = format!("`{}` needs itself: {shown}", item.label);
                 return refuse("template-cycle", message, Cause::Cycle(circle));
             }
-            if work.open.len() >= LONGEST {
+            // Other hosts' templates stand on the same stack.
+            let world = self.world.upgrade();
+            if world.is_none_or(|world| !world.enter(LONGEST)) {
                 drop(work);
                 let message = format!("more than {LONGEST} templates need each other in a row");
                 return refuse("template-chain", message, Cause::Broken);
@@ -163,6 +180,9 @@ impl Engine {
             work.open.push(item.label.clone());
         }
         let result = self.fill_in(item, node, text);
+        if let Some(world) = self.world.upgrade() {
+            world.leave();
+        }
         let mut work = self.work();
         work.open.pop();
         if item.is_plain() {
@@ -197,6 +217,9 @@ impl Engine {
         }
         if let Some(value) = self.magic.get(name) {
             return Some(value.clone());
+        }
+        if name == "hostvars" {
+            return Some(Evaluated::from_object(HostVars(self.world.clone())));
         }
         if let Some(node) = self.variables.get(name) {
             return self.fetch(Item::variable(name), node);

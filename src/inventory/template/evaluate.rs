@@ -1,6 +1,6 @@
 //! Filling in one scalar: its expressions evaluated, what is undefined found out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use minijinja::{Environment, Error, ErrorKind, value::Value as Evaluated};
 
@@ -12,6 +12,7 @@ use super::{
     convert::{self, Unfit},
     engine::{Engine, Item, add, gather},
     objects::{Shelf, Variables},
+    python,
     segments::{self, Cut, Segment},
     words,
 };
@@ -20,7 +21,7 @@ use super::{
 pub(super) const FATAL: &str = "a variable failed";
 
 /// The longest text that one scalar may become, in bytes.
-const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 1 << 20;
 
 /// How many missing variables of one expression are looked for.
 const ROUNDS: usize = 8;
@@ -96,8 +97,9 @@ impl Engine {
                         let site = Site { offset: range.start, ..site };
                         let expression = text.get(range).unwrap_or("");
                         let value = self.evaluate(site, Job::Expression(expression))?;
-                        // Null among text is nothing, as ansible-core 2.19 has it.
-                        Ok(if value.is_none() { String::new() } else { value.to_string() })
+                        python::among_text(&value).map_err(|error| {
+                            vec![words::broken(self, site, Job::Expression(expression), &error)]
+                        })
                     }
                 }))?;
                 self.keep(site, &Evaluated::from(pieces.concat()))
@@ -139,6 +141,14 @@ impl Engine {
 
     /// The value of an expression, or everything that stands in its way.
     fn evaluate(self: &Arc<Self>, site: Site<'_>, job: Job<'_>) -> Result<Evaluated, Vec<Failure>> {
+        let here = site.node.origin.directory().map(Path::to_owned);
+        let before = std::mem::replace(&mut *self.here(), here);
+        let result = self.rounds(site, job);
+        *self.here() = before;
+        result
+    }
+
+    fn rounds(self: &Arc<Self>, site: Site<'_>, job: Job<'_>) -> Result<Evaluated, Vec<Failure>> {
         let mut failures: Vec<Failure> = Vec::new();
         let mut assumed = BTreeSet::new();
         for round in 0..ROUNDS {
@@ -151,6 +161,10 @@ impl Engine {
             if fatal {
                 let mine = frame.fatal.into_iter().map(|f| f.needed_by(&site.item.label));
                 add(&mut failures, mine);
+                // A variable of another host says why when that host is looked at.
+                if let (true, Err(error)) = (failures.is_empty(), &result) {
+                    failures.push(words::broken(self, site, job, error));
+                }
                 break;
             }
             if let Some(error) = undefined {
@@ -218,7 +232,7 @@ impl Engine {
         let variables = Evaluated::from_object(Variables(self.clone()));
         let result = match job {
             Job::Expression(text) => environment
-                .compile_expression_owned(text.to_owned())
+                .compile_expression_owned(segments::literal(text))
                 .and_then(|expression| expression.eval(variables)),
             Job::Statements(text) => {
                 environment.render_named_str("template", text, variables).map(Evaluated::from)

@@ -6,11 +6,96 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value,
     syntax::SyntaxConfig,
-    value::{Kwargs, Rest, ValueKind, ValueOrKwargs},
+    value::{Rest, ValueKind, ValueOrKwargs},
 };
+
+mod arguments;
+mod data;
+mod json;
+mod methods;
+mod text;
+mod version;
+
+pub(super) use arguments::{Arguments, NAMESPACES};
+pub(super) use text::said;
+
+use arguments::add;
+use text::Anchor;
+
+use super::python;
 
 /// How much one expression may do: instructions, and characters that filters work on.
 const FUEL: u64 = 1_000_000;
+
+/// The filters that a slip of the pen may mean.
+pub(super) const KNOWN: [&str; 66] = [
+    "abs",
+    "b64decode",
+    "b64encode",
+    "basename",
+    "batch",
+    "bool",
+    "capitalize",
+    "checksum",
+    "combine",
+    "count",
+    "default",
+    "dict2items",
+    "dictsort",
+    "difference",
+    "dirname",
+    "extract",
+    "first",
+    "flatten",
+    "float",
+    "format",
+    "from_json",
+    "from_yaml",
+    "groupby",
+    "hash",
+    "indent",
+    "int",
+    "intersect",
+    "items",
+    "items2dict",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "mandatory",
+    "map",
+    "max",
+    "min",
+    "quote",
+    "regex_escape",
+    "regex_findall",
+    "regex_replace",
+    "regex_search",
+    "reject",
+    "rejectattr",
+    "replace",
+    "round",
+    "select",
+    "selectattr",
+    "sha1",
+    "slice",
+    "sort",
+    "split",
+    "splitext",
+    "string",
+    "sum",
+    "ternary",
+    "title",
+    "to_json",
+    "to_nice_json",
+    "trim",
+    "type_debug",
+    "union",
+    "unique",
+    "upper",
+    "zip",
+];
 
 /// How often an undefined value was caught by something that is meant to, such as `default`.
 pub(super) type Caught = Arc<Mutex<usize>>;
@@ -28,20 +113,29 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
         environment.set_syntax(syntax);
     }
     environment.remove_global("debug");
-    for prefix in ["", "ansible.builtin."] {
-        let name = |name: &str| format!("{prefix}{name}");
-        environment.add_filter(name("bool"), to_bool);
-        environment.add_filter(name("int"), to_int);
-        environment.add_filter(name("ternary"), ternary);
-        environment.add_filter(name("mandatory"), mandatory);
-        for default_name in ["default", "d"] {
+    environment.set_formatter(|out, _, value| {
+        out.write_str(&python::among_text(value)?).map_err(|_| ErrorKind::OutOfFuel.into())
+    });
+    environment
+        .set_unknown_method_callback(|_, value, name, given| methods::call(value, name, given));
+    add(&mut environment, "bool", |value, _| to_bool(value));
+    add(&mut environment, "int", to_int);
+    add(&mut environment, "ternary", ternary);
+    // Every undefined value is an error here, so that it has nothing to add.
+    add(&mut environment, "mandatory", |value, _| Ok(value.clone()));
+    text::install(&mut environment);
+    data::install(&mut environment);
+    json::install(&mut environment);
+    for namespace in NAMESPACES {
+        for name in ["default", "d"] {
             let caught = caught.clone();
-            environment
-                .add_filter(name(default_name), move |value: Value, args: Rest<ValueOrKwargs>| {
-                    default(&caught, value, args)
-                });
+            environment.add_filter(
+                format!("{namespace}{name}"),
+                move |value: Value, args: Rest<ValueOrKwargs>| default(&caught, value, args),
+            );
         }
     }
+    tests(&mut environment);
     for (name, wanted) in [("defined", true), ("undefined", false)] {
         let caught = caught.clone();
         environment.add_test(name, move |value: Value| {
@@ -54,35 +148,18 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
     environment
 }
 
-fn count(caught: &Caught) {
+pub(super) fn count(caught: &Caught) {
     *caught.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-}
-
-/// Positional arguments, and those by name.
-fn arguments(args: &[Value]) -> Result<(&[Value], Kwargs), Error> {
-    match args.split_last() {
-        Some((last, positional)) if last.is_kwargs() => {
-            Ok((positional, Kwargs::try_from(last.clone())?))
-        }
-        _ => Ok((args, std::iter::empty::<(String, Value)>().collect())),
-    }
 }
 
 /// Jinja's `default`: for an undefined value, with `true` for any that counts as false.
 fn default(caught: &Caught, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let args = args.into_values();
-    let (positional, named) = arguments(&args)?;
+    let given = Arguments::new(args)?;
     if value.is_undefined() {
         count(caught);
     }
-    let any_false = match positional.get(1) {
-        Some(flag) => flag.is_true(),
-        None => named.get::<Option<bool>>("boolean")?.unwrap_or(false),
-    };
-    let other = match positional.first() {
-        Some(other) => other.clone(),
-        None => named.get::<Option<Value>>("default_value")?.unwrap_or_else(|| Value::from("")),
-    };
+    let any_false = given.flag(1, "boolean")?;
+    let other = given.get(0, "default_value")?.unwrap_or_else(|| Value::from(""));
     if value.is_undefined() || (any_false && !value.is_true()) { Ok(other) } else { Ok(value) }
 }
 
@@ -103,19 +180,11 @@ fn to_bool(value: &Value) -> Result<Value, Error> {
 }
 
 /// Jinja's `int`: 0, or the default, for what is no number.
-fn to_int(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let args = args.into_values();
-    let (positional, named) = arguments(&args)?;
-    if value.is_undefined() {
-        return Ok(value);
-    }
-    let other = match positional.first() {
-        Some(other) => other.clone(),
-        None => named.get::<Option<Value>>("default")?.unwrap_or_else(|| Value::from(0)),
-    };
-    let base = match positional.get(1) {
-        Some(base) => u32::try_from(base.clone())?,
-        None => named.get::<Option<u32>>("base")?.unwrap_or(10),
+fn to_int(value: &Value, given: &Arguments) -> Result<Value, Error> {
+    let other = given.get(0, "default")?.unwrap_or_else(|| Value::from(0));
+    let base = match given.get(1, "base")? {
+        Some(base) => u32::try_from(base)?,
+        None => 10,
     };
     if !(2..=36).contains(&base) {
         return Err(Error::new(ErrorKind::InvalidOperation, "base out of range"));
@@ -125,9 +194,9 @@ fn to_int(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     }
     let number = match value.kind() {
         ValueKind::Bool => Some(i64::from(value.is_true())),
-        ValueKind::Number => {
-            i64::try_from(value.clone()).ok().or_else(|| truncate(f64::try_from(value).ok()?))
-        }
+        ValueKind::Number => i64::try_from(value.clone())
+            .ok()
+            .or_else(|| truncate(f64::try_from(value.clone()).ok()?)),
         _ => None,
     };
     Ok(number.map_or(other, Value::from))
@@ -160,28 +229,44 @@ fn truncate(number: f64) -> Option<i64> {
 }
 
 /// Ansible's `ternary`: the third value, if there is one, is for null.
-fn ternary(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let args = args.into_values();
-    let (positional, named) = arguments(&args)?;
-    let pick = |at: usize, name: &str| -> Result<Option<Value>, Error> {
-        match positional.get(at) {
-            Some(value) => Ok(Some(value.clone())),
-            None => named.get::<Option<Value>>(name),
-        }
-    };
+fn ternary(value: &Value, given: &Arguments) -> Result<Value, Error> {
     let missing = || Error::from(ErrorKind::MissingArgument);
-    let null = pick(2, "none_val")?;
-    if value.is_undefined() {
-        return Ok(value);
-    }
-    match null {
+    match given.get(2, "none_val")? {
         Some(null) if value.is_none() => Ok(null),
-        _ if value.is_true() => pick(0, "true_val")?.ok_or_else(missing),
-        _ => pick(1, "false_val")?.ok_or_else(missing),
+        _ if value.is_true() => given.get(0, "true_val")?.ok_or_else(missing),
+        _ => given.get(1, "false_val")?.ok_or_else(missing),
     }
 }
 
-/// Ansible's `mandatory`. Every undefined value is an error here, so that it has nothing to add.
-fn mandatory(value: Value, _message: Rest<ValueOrKwargs>) -> Value {
-    value
+/// The tests that Ansible adds to Jinja's.
+fn tests(environment: &mut Environment<'static>) {
+    for namespace in NAMESPACES {
+        let name = |name: &str| format!("{namespace}{name}");
+        for (test, how) in
+            [("match", Anchor::Start), ("search", Anchor::None), ("regex", Anchor::None)]
+        {
+            environment.add_test(name(test), move |value: Value, given: Rest<ValueOrKwargs>| {
+                text::matches(&value, &Arguments::new(given)?, how)
+            });
+        }
+        environment
+            .add_test(name("truthy"), |value: Value, _: Rest<ValueOrKwargs>| value.is_true());
+        environment
+            .add_test(name("falsy"), |value: Value, _: Rest<ValueOrKwargs>| !value.is_true());
+        environment
+            .add_test(name("contains"), |value: Value, part: Value| data::contains(&value, &part));
+        for all in ["subset", "issubset"] {
+            environment
+                .add_test(name(all), |value: Value, other: Value| data::is_within(&value, &other));
+        }
+        for all in ["superset", "issuperset"] {
+            environment
+                .add_test(name(all), |value: Value, other: Value| data::is_within(&other, &value));
+        }
+        for all in ["version", "version_compare"] {
+            environment.add_test(name(all), |value: Value, given: Rest<ValueOrKwargs>| {
+                version::compare(&value, &Arguments::new(given)?)
+            });
+        }
+    }
 }

@@ -78,3 +78,27 @@ impl Object for Shelf {
         }
     }
 }
+
+/// A mapping in the order in which it was made.
+pub(super) struct Ordered(Vec<(Evaluated, Evaluated)>);
+
+/// A mapping of these entries, each key once.
+pub(super) fn mapping(entries: Vec<(Evaluated, Evaluated)>) -> Evaluated {
+    Evaluated::from_object(Ordered(entries))
+}
+
+impl fmt::Debug for Ordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ordered")
+    }
+}
+
+impl Object for Ordered {
+    fn get_value(self: &Arc<Self>, key: &Evaluated) -> Option<Evaluated> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(key, _)| key.clone()).collect())
+    }
+}

@@ -100,6 +100,23 @@ fn find_end(text: &str, from: usize, close: &str) -> Option<usize> {
     None
 }
 
+/// An expression in which a backslash is a backslash, as Ansible has it: `'\\1'` needs no second one.
+/// Before a quote it goes on keeping the quote from ending the text.
+pub(super) fn literal(expression: &str) -> String {
+    let mut escaped = String::with_capacity(expression.len());
+    let mut letters = expression.chars().peekable();
+    while let Some(c) = letters.next() {
+        escaped.push(c);
+        if c == '\\' {
+            match letters.peek() {
+                Some('"' | '\'') => escaped.extend(letters.next()),
+                _ => escaped.push('\\'),
+            }
+        }
+    }
+    escaped
+}
+
 fn as_jinja(text: &str, segments: &[Segment]) -> String {
     let mut jinja = String::with_capacity(text.len());
     for segment in segments {
@@ -110,14 +127,15 @@ fn as_jinja(text: &str, segments: &[Segment]) -> String {
             Segment::Text(_) => jinja.push_str(inside),
             Segment::Expression(_) if is_ours => {
                 jinja.push_str("{{ ");
-                jinja.push_str(inside);
+                jinja.push_str(&literal(inside));
                 jinja.push_str("}}");
             }
             Segment::Expression(_) => {
                 let open = range.start.saturating_sub(2)..range.start;
                 let close = range.end..(range.end + 2).min(text.len());
-                jinja.push_str(text.get(open).unwrap_or(""));
-                jinja.push_str(inside);
+                let open = text.get(open).unwrap_or("");
+                jinja.push_str(open);
+                jinja.push_str(&if open == "{{" { literal(inside) } else { inside.to_owned() });
                 jinja.push_str(text.get(close).unwrap_or(""));
             }
         }

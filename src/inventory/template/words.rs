@@ -2,14 +2,18 @@
 
 use minijinja::{Error, ErrorKind};
 
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, nearest};
 
 use super::{
     Failure,
     convert::Unfit,
     engine::Engine,
     evaluate::{Job, Site},
+    filters,
 };
+
+/// What begins the detail of an error that may be told as it is: words of ours, without a value.
+pub(super) const SAID: &str = "said: ";
 
 /// The expression that an error says is undefined, such as `a.b`; empty if it does not say.
 pub(super) fn undefined_expression(error: &Error) -> String {
@@ -75,7 +79,11 @@ pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Erro
             None => (format!("a {what} in the template is not known"), None),
         }
     };
+    let said = error.detail().and_then(|detail| detail.strip_prefix(SAID));
     let (check, (message, name), label) = match error.kind() {
+        _ if said.is_some() => {
+            ("template-failed", ("the template fails".to_owned(), None), said.unwrap_or_default())
+        }
         ErrorKind::UnknownFilter => ("unknown-filter", unknown("filter"), "no such filter"),
         ErrorKind::UnknownTest => ("unknown-test", unknown("test"), "no such test"),
         ErrorKind::UnknownFunction => {
@@ -118,10 +126,9 @@ pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Erro
     Failure::broken(
         site.item,
         match check {
-            "unknown-filter" => diagnostic.hint(
-                "these are known: default, bool, int, lower, upper, replace, trim, ternary, \
-                 mandatory, join, split, first, last, length",
-            ),
+            "unknown-filter" | "unknown-test" | "unknown-function" => {
+                diagnostic.hint(instead(check, &name.unwrap_or_default()))
+            }
             _ => diagnostic,
         },
     )
@@ -148,4 +155,30 @@ fn place(engine: &Engine, site: Site<'_>, at: usize, part: &str) -> Place {
     let lead = part.chars().take_while(|c| c.is_whitespace()).count();
     let shown = (engine.shown)(&site.item.root);
     site.node.origin.place_within(shown, before + lead, part.trim())
+}
+
+/// What to use in the place of something that is not known.
+fn instead(check: &str, name: &str) -> String {
+    let known = match name {
+        "to_yaml" | "to_nice_yaml" => "use `to_json`: JSON is YAML",
+        "json_query" | "community.general.json_query" => "use `selectattr` and `map`",
+        "password_hash" | "random" | "shuffle" | "now" => {
+            "what it yields would change with every reading; compute it where the inventory is made"
+        }
+        name if name.contains("ipaddr") || name.starts_with("ansible.utils.") => {
+            "the collection ansible.utils is not here; write the address itself"
+        }
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.into();
+    }
+    let near = match check {
+        "unknown-filter" => nearest(name, filters::KNOWN),
+        _ => None,
+    };
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "docs/configuration.md lists what is known".into(),
+    }
 }

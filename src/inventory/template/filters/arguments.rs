@@ -1,0 +1,75 @@
+//! What a filter is called with.
+
+use minijinja::{
+    Environment, Error, ErrorKind, Value,
+    value::{Kwargs, Rest, ValueOrKwargs},
+};
+
+use super::super::python;
+
+/// The namespaces under which Ansible's own filters, tests and lookups are known.
+pub(in super::super) const NAMESPACES: [&str; 2] = ["", "ansible.builtin."];
+
+/// Positional arguments, and those by name.
+pub(in super::super) struct Arguments {
+    positional: Vec<Value>,
+    named: Kwargs,
+}
+
+impl Arguments {
+    pub(in super::super) fn new(given: Rest<ValueOrKwargs>) -> Result<Self, Error> {
+        let mut positional = given.into_values();
+        let named = match positional.pop_if(|last| last.is_kwargs()) {
+            Some(named) => Kwargs::try_from(named)?,
+            None => std::iter::empty::<(String, Value)>().collect(),
+        };
+        Ok(Self { positional, named })
+    }
+
+    pub(in super::super) fn positional(&self) -> &[Value] {
+        &self.positional
+    }
+
+    /// The argument at this position, or of this name.
+    pub(in super::super) fn get(&self, at: usize, name: &str) -> Result<Option<Value>, Error> {
+        match self.positional.get(at) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.named(name),
+        }
+    }
+
+    pub(in super::super) fn named(&self, name: &str) -> Result<Option<Value>, Error> {
+        self.named.get::<Option<Value>>(name)
+    }
+
+    pub(in super::super) fn text(&self, at: usize, name: &str) -> Result<Option<String>, Error> {
+        self.get(at, name)?.map(|value| python::text(&value)).transpose()
+    }
+
+    pub(in super::super) fn needed(&self, at: usize, name: &str) -> Result<String, Error> {
+        self.text(at, name)?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))
+    }
+
+    pub(in super::super) fn flag(&self, at: usize, name: &str) -> Result<bool, Error> {
+        Ok(self.get(at, name)?.is_some_and(|value| value.is_true()))
+    }
+}
+
+/// A filter: what it is applied to, and its arguments.
+pub(in super::super) type Filter = fn(&Value, &Arguments) -> Result<Value, Error>;
+
+/// Adds a filter under all its names. What is undefined goes through it, so that the place that
+/// needs it can say what is missing.
+pub(in super::super) fn add(environment: &mut Environment<'static>, name: &str, filter: Filter) {
+    for namespace in NAMESPACES {
+        environment.add_filter(
+            format!("{namespace}{name}"),
+            move |value: Value, given: Rest<ValueOrKwargs>| {
+                if value.is_undefined() {
+                    return Ok(value);
+                }
+                filter(&value, &Arguments::new(given)?)
+            },
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! How Python writes values: what an expression among text becomes (`str`), and what stands in a
+//! list there (`repr`).
+
+use std::fmt::Write as _;
+
+use minijinja::{Error, ErrorKind, Value, value::ValueKind};
+
+/// Deeper values are not written.
+const DEEPEST: usize = 64;
+
+/// Python's `str`, except that nothing is written for null, as ansible-core 2.19 has it.
+pub(super) fn among_text(value: &Value) -> Result<String, Error> {
+    if value.is_none() { Ok(String::new()) } else { text(value) }
+}
+
+/// Python's `str`.
+pub(super) fn text(value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => {
+            let mut written = String::new();
+            represent(value, &mut written, 0)?;
+            Ok(written)
+        }
+    }
+}
+
+fn represent(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
+    if depth > DEEPEST || out.len() > super::evaluate::LONGEST {
+        return Err(Error::new(ErrorKind::OutOfFuel, "too much to write"));
+    }
+    match value.kind() {
+        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number if value.is_integer() => {
+            // Writing to a string fails for nothing.
+            let _ = write!(out, "{value}");
+        }
+        ValueKind::Number => out.push_str(&float(f64::try_from(value.clone())?)),
+        ValueKind::String => quoted(value.as_str().unwrap_or_default(), out),
+        ValueKind::Map => {
+            out.push('{');
+            for (at, key) in value.try_iter()?.enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                represent(&key, out, depth + 1)?;
+                out.push_str(": ");
+                represent(&value.get_item(&key)?, out, depth + 1)?;
+            }
+            out.push('}');
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            out.push('[');
+            for (at, item) in value.try_iter()?.enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                represent(&item, out, depth + 1)?;
+            }
+            out.push(']');
+        }
+        // A variable that failed: something has to be done with it to hear why.
+        _ => {
+            value.try_iter()?;
+        }
+    }
+    Ok(())
+}
+
+/// Python's `repr` of a float: `1.0`, `1e+20`, `1e-07`.
+pub(super) fn float(number: f64) -> String {
+    let written = format!("{number:?}");
+    let Some((digits, exponent)) = written.split_once('e') else { return written };
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+fn quoted(text: &str, out: &mut String) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+}
