@@ -152,6 +152,12 @@ pub struct Validate {
     /// The form of the messages
     #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
     pub format: ReportFormat,
+    /// Write the report to FILE, and the form for people to stderr besides
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Let warnings refuse the configuration, too
+    #[arg(long)]
+    pub strict: bool,
     /// Check everything around vault values, without their password
     #[arg(long)]
     pub no_vault: bool,
@@ -232,6 +238,12 @@ pub enum Client {
 pub enum ReportFormat {
     /// For people, on stderr
     Human,
+    /// One JSON object
+    Json,
+    /// GitLab's Code Quality report
+    Gitlab,
+    /// SARIF 2.1.0
+    Sarif,
 }
 
 /// The form of settings.

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 mod human;
+mod machine;
 mod nearest;
 #[cfg(test)]
 mod tests;

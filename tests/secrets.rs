@@ -113,7 +113,17 @@ fn hides_all(ran: &Ran, what: &dyn std::fmt::Display) {
 }
 
 /// Every command that reads a configuration, up to `-i`.
-const COMMANDS: [&[&str]; 3] = [&["validate"], &["render"], &["render", "--format", "json"]];
+const COMMANDS: [&[&str]; 9] = [
+    &["validate"],
+    &["validate", "--format", "json"],
+    &["validate", "--format", "gitlab"],
+    &["validate", "--format", "sarif"],
+    &["render"],
+    &["render", "--format", "json"],
+    &["inventory", "--list", "--render"],
+    &["inventory", "--host", "localhost"],
+    &["client-config", "docker"],
+];
 
 /// Writes the inventory and runs the command on it, with a secret in `-e` and one in the environment.
 fn run(bench: &Bench, command: &[&str]) -> Ran {

@@ -5,6 +5,7 @@ use crate::support::{
     run::{Bench, Ran},
 };
 
+mod formats;
 mod overlay;
 
 /// What it needs beside it.

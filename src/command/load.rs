@@ -70,6 +70,11 @@ fn loaded(request: &inventory::Request, mut report: Report) -> Loaded {
     Loaded { settings: settings.filter(|_| !refused), report, summary }
 }
 
+/// The strongest of the inventories that are named.
+pub(super) fn strongest(options: &Options) -> PathBuf {
+    options.inventories.last().cloned().unwrap_or_else(|| INVENTORY.into())
+}
+
 /// The whole inventory, of which nothing is understood yet.
 pub(super) fn inventory(options: &Options, report: &mut Report) -> Inventory {
     let vault = vault::read(options, report);
@@ -151,7 +156,7 @@ fn text_variables() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn working_directory() -> PathBuf {
+pub(super) fn working_directory() -> PathBuf {
     env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
 }
 

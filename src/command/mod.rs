@@ -33,7 +33,10 @@ pub fn main() -> ExitCode {
             let refusal = loaded.refusal();
             loaded.settings.map_or(refusal, serve::run)
         }
-        Command::Validate(asked) => validate::run(&load::as_it_would_be(&options, &asked)),
+        Command::Validate(asked) => {
+            let loaded = load::as_it_would_be(&options, &asked);
+            validate::run(&loaded, &load::strongest(&options), &asked)
+        }
         Command::Render(render) => render::run(&load::settings(&options), render.format),
         Command::Inventory(asked) => inventory::run(&options, &asked),
         Command::ClientConfig(asked) => client_config::run(&load::url(&options), asked.client),

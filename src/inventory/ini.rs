@@ -262,7 +262,7 @@ impl File<'_> {
                     "inventory-ini",
                     format!("the group `{group}` is declared nowhere"),
                 )
-                .at(origin.and_then(|origin| Some(origin.place(false))))
+                .at(origin.map(|origin| origin.place(false)))
                 .label(format!("named by a section of type `{section}`"))
                 .hint(format!("add a section `[{group}]`, which may be empty")),
             );

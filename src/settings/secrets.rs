@@ -95,11 +95,9 @@ fn words(node: &Node) -> BTreeSet<Arc<str>> {
     let mut open = vec![node];
     while let Some(node) = open.pop() {
         match &node.value {
-            Value::String(text) if node.template => {
-                if ["{{", "{%", "<< "].iter().any(|mark| text.contains(mark)) {
-                    let parts = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-                    found.extend(parts.filter(|part| !part.is_empty()).map(Arc::from));
-                }
+            Value::String(text) if node.template && has_template(text) => {
+                let parts = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+                found.extend(parts.filter(|part| !part.is_empty()).map(Arc::from));
             }
             Value::List(items) => open.extend(items),
             Value::Map(entries) => open.extend(entries.iter().map(|(_, value)| value)),
@@ -107,4 +105,8 @@ fn words(node: &Node) -> BTreeSet<Arc<str>> {
         }
     }
     found
+}
+
+fn has_template(text: &str) -> bool {
+    ["{{", "{%", "<< "].iter().any(|mark| text.contains(mark))
 }

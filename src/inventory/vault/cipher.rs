@@ -54,7 +54,7 @@ pub(super) fn open(
 fn unpadded(plain: &[u8]) -> Option<usize> {
     let padding = usize::from(*plain.last()?);
     let length = plain.len().checked_sub(padding)?;
-    let is_right = (1..=BLOCK).contains(&padding) && plain.len() % BLOCK == 0;
+    let is_right = (1..=BLOCK).contains(&padding) && plain.len().is_multiple_of(BLOCK);
     let all = plain.get(length..)?.iter().all(|byte| usize::from(*byte) == padding);
     (is_right && all).then_some(length)
 }
