@@ -116,6 +116,8 @@ pub enum Command {
     Validate(Validate),
     /// Print the settings as they are understood, secrets masked
     Render(Render),
+    /// Print who sets a variable, which of them counts, and what it is made of
+    Explain(Explain),
     /// Print what `ansible-inventory` would print, secrets masked
     Inventory(Inventory),
     /// Print what a client must be told to use this mirror
@@ -129,6 +131,7 @@ impl Command {
             Self::Serve(Serve { options })
             | Self::Validate(Validate { options, .. })
             | Self::Render(Render { options, .. })
+            | Self::Explain(Explain { options, .. })
             | Self::Inventory(Inventory { options, .. })
             | Self::ClientConfig(ClientConfig { options, .. }) => options,
         }
@@ -185,6 +188,28 @@ pub struct Render {
     /// The form of the settings
     #[arg(long, value_enum, default_value_t = RenderFormat::Yaml)]
     pub format: RenderFormat,
+}
+
+/// Options of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// The variable; `registry_mirror_` in front may be left out
+    pub variable: String,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+}
+
+/// The form of an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// Options of `inventory`.

@@ -6,6 +6,7 @@ mod support;
 
 mod client_config;
 mod docs;
+mod explain;
 mod house;
 mod hub;
 mod inventory;

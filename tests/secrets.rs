@@ -113,7 +113,7 @@ fn hides_all(ran: &Ran, what: &dyn std::fmt::Display) {
 }
 
 /// Every command that reads a configuration, up to `-i`.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 12] = [
     &["validate"],
     &["validate", "--format", "json"],
     &["validate", "--format", "gitlab"],
@@ -123,6 +123,9 @@ const COMMANDS: [&[&str]; 9] = [
     &["inventory", "--list", "--render"],
     &["inventory", "--host", "localhost"],
     &["client-config", "docker"],
+    &["explain", "docker_hub_password"],
+    &["explain", "url", "--format", "json"],
+    &["explain", "log_level"],
 ];
 
 /// Writes the inventory and runs the command on it, with a secret in `-e` and one in the environment.

@@ -11,7 +11,7 @@ use crate::{
     cli::{INVENTORY, Options, Validate},
     diagnostic::{Report, Severity},
     inventory::{self, Inventory, Overlay, Vault},
-    settings::{self, Given, Settings, Summary, table},
+    settings::{self, Explanation, Given, Settings, Summary, table},
 };
 
 use super::{NO_VERDICT, REFUSED, vault};
@@ -68,6 +68,16 @@ fn loaded(request: &inventory::Request, mut report: Report) -> Loaded {
     let (settings, summary) = with_given(request, &mut report, settings::read).unwrap_or_default();
     let refused = report.has_errors();
     Loaded { settings: settings.filter(|_| !refused), report, summary }
+}
+
+/// Where the variable of this name comes from. That other variables are right is not asked for.
+pub(super) fn explanation(options: &Options, name: &str) -> Loaded<Explanation> {
+    let mut report = Report::new();
+    let vault = vault::read(options, &mut report);
+    let found = with_given(&request(options, vault), &mut report, |given, report| {
+        settings::explain(given, name, report)
+    });
+    Loaded { settings: found.flatten(), report, summary: Summary::default() }
 }
 
 /// The strongest of the inventories that are named.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 
 mod client_config;
+mod explain;
 mod inventory;
 mod load;
 mod render;
@@ -38,6 +39,9 @@ pub fn main() -> ExitCode {
             validate::run(&loaded, &load::strongest(&options), &asked)
         }
         Command::Render(render) => render::run(&load::settings(&options), render.format),
+        Command::Explain(asked) => {
+            explain::run(&load::explanation(&options, &asked.variable), asked.format)
+        }
         Command::Inventory(asked) => inventory::run(&options, &asked),
         Command::ClientConfig(asked) => client_config::run(&load::url(&options), asked.client),
     }

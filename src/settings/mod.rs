@@ -18,6 +18,7 @@ mod coerce;
 mod defaults;
 pub mod document;
 mod environment;
+mod explain;
 mod formats;
 mod kind;
 mod layers;
@@ -35,6 +36,7 @@ mod units;
 mod url;
 mod write;
 
+pub use explain::{Explanation, Said, explain};
 pub use kind::Kind;
 pub use layers::{Winners, join};
 pub use read::{Given, Summary, layers, read, scope};

@@ -90,7 +90,7 @@ fn holds_secret(text: &str) -> bool {
 
 /// Every word in the templates of a value: more than the variables that they refer to, and never
 /// less.
-fn words(node: &Node) -> BTreeSet<Arc<str>> {
+pub(super) fn words(node: &Node) -> BTreeSet<Arc<str>> {
     let mut found = BTreeSet::new();
     let mut open = vec![node];
     while let Some(node) = open.pop() {
