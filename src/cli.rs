@@ -158,6 +158,9 @@ pub struct Validate {
     /// Write the report to FILE, and the form for people to stderr besides
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Judge every host: those in the group `registry_mirror`, or all where that has none
+    #[arg(long, conflicts_with = "host")]
+    pub all_hosts: bool,
     /// Let warnings refuse the configuration, too
     #[arg(long)]
     pub strict: bool,

@@ -5,6 +5,7 @@ use crate::support::{
     run::{Bench, Ran},
 };
 
+mod all_hosts;
 mod formats;
 mod overlay;
 

@@ -4,17 +4,20 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
 
 use std::{
-    collections::BTreeMap, env, fs, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc,
+    collections::BTreeMap, env, ffi::OsString, fs, io::IsTerminal, path::PathBuf,
+    process::ExitCode, sync::Arc,
 };
 
 use crate::{
     cli::{INVENTORY, Options, Validate},
     diagnostic::{Report, Severity},
-    inventory::{self, Inventory, Overlay, Vault},
+    inventory::{self, Host, Inventory, Overlay, Vault},
     settings::{self, Explanation, Given, Settings, Summary, table},
 };
 
 use super::{NO_VERDICT, REFUSED, vault};
+
+mod every;
 
 /// What finds that something could not be read, and says nothing of what is in it.
 const UNREADABLE: [&str; 3] = ["unreadable-file", "vault-locked", "vault-password"];
@@ -61,7 +64,8 @@ pub(super) fn as_it_would_be(options: &Options, asked: &Validate) -> Loaded {
     let overlays = asked.overlays.iter().cloned();
     let overlays =
         overlays.map(|(destination, contents)| Overlay { destination, contents }).collect();
-    loaded(&inventory::Request { overlays, ..request(options, vault) }, report)
+    let request = inventory::Request { overlays, ..request(options, vault) };
+    if asked.all_hosts { every::host(&request, report) } else { loaded(&request, report) }
 }
 
 fn loaded(request: &inventory::Request, mut report: Report) -> Loaded {
@@ -126,19 +130,33 @@ fn with_given<T>(
     report: &mut Report,
     then: impl FnOnce(&Given<'_>, &mut Report) -> T,
 ) -> Option<T> {
-    let advice = advice(&request.inventories);
-    let environment: Vec<_> = env::vars_os().collect();
-    let directory = working_directory();
-    let inventory = Arc::new(Inventory::read(request, report));
-    let host = inventory.this_host(report)?;
-    let given = Given {
-        inventory: &inventory,
-        host: &host,
-        environment: &environment,
-        directory: &directory,
-        advice: &advice,
-    };
-    Some(then(&given, report))
+    let ground = Ground::of(request, report);
+    let host = ground.inventory.this_host(report)?;
+    Some(then(&ground.given(&host), report))
+}
+
+/// What the settings of every host are read from.
+struct Ground {
+    inventory: Arc<Inventory>,
+    environment: Vec<(OsString, OsString)>,
+    directory: PathBuf,
+    advice: String,
+}
+
+impl Ground {
+    fn of(request: &inventory::Request, report: &mut Report) -> Self {
+        Self {
+            inventory: Arc::new(Inventory::read(request, report)),
+            environment: env::vars_os().collect(),
+            directory: working_directory(),
+            advice: advice(&request.inventories),
+        }
+    }
+
+    fn given<'a>(&'a self, host: &'a Host) -> Given<'a> {
+        let Self { inventory, environment, directory, advice } = self;
+        Given { inventory, host, environment, directory, advice }
+    }
 }
 
 impl<T> Loaded<T> {

@@ -24,7 +24,7 @@ pub(super) fn run(loaded: &Loaded, inventory: &Path, asked: &Validate) -> ExitCo
     } else {
         eprintln!(
             "ok: {}, {}, {}",
-            count(1, "host"),
+            count(loaded.summary.hosts, "host"),
             count(loaded.summary.variables, "variable"),
             count(counts.warnings, "warning")
         );

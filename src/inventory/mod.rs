@@ -32,6 +32,7 @@ pub use node::{Node, Value};
 pub use origin::{Origin, Source, SourceKind};
 pub use template::{Cause, Failure, Join, Scope, Surroundings};
 pub use vault::Vault;
+pub use which::ROLE;
 pub use yaml::parse;
 
 /// Whether a message may quote the value of the variable of this name.

@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, Report, nearest};
 use super::{Request, groups::Tree};
 
 /// The group that a host is taken to be in which the inventory does not name.
-pub(super) const ROLE: &str = "registry_mirror";
+pub const ROLE: &str = "registry_mirror";
 
 /// At most so many hosts are listed in a message.
 const MOST_LISTED: usize = 10;

@@ -55,8 +55,10 @@ pub struct Given<'a> {
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// How many hosts were judged.
+    pub hosts: usize,
     /// How many variables the inventory, the environment and `-e` set for this host, those of other
-    /// roles included, each once.
+    /// roles included, each once; of several hosts, of the one that has most.
     pub variables: usize,
 }
 
@@ -71,7 +73,7 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
-    let summary = Summary { variables: set.len() };
+    let summary = Summary { hosts: 1, variables: set.len() };
 
     (settle(given, join(&layers), is_complete, report), summary)
 }
