@@ -13,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub mod arguments;
 mod check;
 mod coerce;
 mod defaults;

@@ -27,6 +27,18 @@ ACCEPTED = {
 }
 
 
+# What Ansible's validator of arguments says of nothing at all, and of a port that is none.
+SPECS = """
+import sys, yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+options = yaml.safe_load(open(sys.argv[1]))["argument_specs"]["main"]["options"]
+validator = ArgumentSpecValidator({name: {key: value for key, value in option.items() if key != "description"}
+                                   for name, option in options.items()})
+for given in [{}, {"registry_mirror_listen_port": "x"}]:
+    print(validator.validate(given).error_messages)
+"""
+
+
 class Case:
     def __init__(self, name, root, inventories):
         self.name, self.root, self.sources = name, root, []
@@ -180,6 +192,10 @@ def main():
         untold = [reason for reason in ACCEPTED.values() if reason not in page]
         lab.check("every accepted difference is documented", not untold, ", ".join(untold))
         lab.check("differences are found where there are some", planted(lab, hand[0], answers[0]))
+        specs = ROOT / "packaging" / "ansible" / "roles" / "registry_mirror" / "meta" / "argument_specs.yml"
+        answers = lab.run([python, "-c", SPECS, specs]).splitlines()
+        lab.check("Ansible takes the role's argument_specs and their defaults", answers[0] == "[]", answers[0])
+        lab.check("and refuses by them what is no port", "listen_port" in answers[1], answers[1])
         command = from_pypi("venv-ansible", PINNED) / "ansible-inventory"
         wrong = []
         for case in [case for case, answer in zip(cases, answers) if "hosts" in answer][:10]:
