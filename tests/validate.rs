@@ -8,6 +8,7 @@ use crate::support::{
 mod all_hosts;
 mod formats;
 mod overlay;
+mod warnings;
 
 /// What it needs beside it.
 const VARS: &str = "all:\n  vars:\n    prefix: acme\n    aws_region: eu-west-1\n";
@@ -52,7 +53,7 @@ fn the_example_mended_and_beside_its_variables_is_accepted() {
     inventory(&[("sensitive_vars.yml", mended()), ("vars.yml", VARS)])
         .run(VALIDATE)
         .ended(0)
-        .says(&["ok: 1 host, 5 variables, 0 warnings"])
+        .says(&["ok: 1 host, 5 variables, 1 warning", "it looks like one from a documentation"])
         .hides(&SECRETS);
 }
 
@@ -63,7 +64,7 @@ fn the_example_alone_names_what_is_missing_and_where_to_put_it() {
         "`aws_region` is not set, and the default of `registry_mirror_bucket_location` needs it",
         "`prefix` is not set, and the default of `registry_mirror_bucket_name`",
         "in `inventory/vars.yml`",
-        "refused: 2 errors, 0 warnings",
+        "refused: 2 errors, 1 warning",
     ]);
     assert_eq!(ran.stderr.matches("is not set").count(), 2, "{}", ran.stderr);
     assert_eq!(ran.stdout, "");

@@ -30,6 +30,7 @@ mod read;
 mod rules;
 pub mod schema;
 mod secrets;
+mod surprises;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use super::{
     missing::Missing,
     names,
     rules::{self, Settled},
+    surprises,
     table::{self, PREFIX, Variable},
     units::MASK,
     write::to_json,
@@ -70,6 +71,7 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let is_complete = !report.has_errors() && given.inventory.is_complete();
     let layers = layers(given, report);
     names::check(&layers, report);
+    surprises::check(&layers, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();

@@ -49,6 +49,8 @@ pub(super) fn check(settled: &Settled<'_>, report: &mut Report) {
     tls_files(settled, report);
     two_ports(settled, report);
     bucket(settled, report);
+    what_clients_are_told(settled, report);
+    weak_secret(settled, report);
 }
 
 fn both_or_neither(settled: &Settled<'_>, report: &mut Report) {
@@ -139,5 +141,75 @@ fn bucket(settled: &Settled<'_>, report: &mut Report) {
                     .variable(name),
             );
         }
+    }
+}
+
+/// What clients are told and where the service listens, where a file sets both. A load balancer may
+/// map one to the other, so that it is no error.
+fn what_clients_are_told(settled: &Settled<'_>, report: &mut Report) {
+    let (Some(url), Some(place)) = (settled.text("url"), settled.place("url")) else { return };
+    let Ok(url) = url::Url::parse(url) else { return };
+    let warn = |check, message: String, hint: &str| {
+        let place = place.clone();
+        Diagnostic::warning(check, message).at(place).hint(hint).variable(format!("{PREFIX}url"))
+    };
+    let domain = settled.text("domain").filter(|domain| !domain.is_empty());
+    if let (Some(domain), Some(_)) = (domain, settled.place("domain"))
+        && url.host_str().is_some_and(|host| !host.eq_ignore_ascii_case(domain))
+    {
+        report.push(warn(
+            "url-and-domain",
+            format!("`{PREFIX}url` has another host than `{PREFIX}domain`"),
+            "leave one of them out: each is made from the other",
+        ));
+    }
+    let port = settled.value("listen_port").and_then(Json::as_u64);
+    if let (Some(port), Some(_), Some(told)) =
+        (port, settled.place("listen_port"), url.port_or_known_default())
+        && u64::from(told) != port
+    {
+        report.push(warn(
+            "url-and-port",
+            format!("clients are told port {told}, and the service listens on {port}"),
+            "right only if a load balancer maps one to the other",
+        ));
+    }
+}
+
+/// Fewer characters than this are no secret, at any rate not for a key.
+const SHORTEST_SECRET: usize = 32;
+
+/// Fewer different characters than this were typed by holding a key.
+const FEWEST_CHARACTERS: usize = 8;
+
+fn weak_secret(settled: &Settled<'_>, report: &mut Report) {
+    for short in ["shared_secret", "shared_secret_previous"] {
+        let Some(secret) = settled.text(short).filter(|secret| !secret.is_empty()) else {
+            continue;
+        };
+        let different: BTreeSet<char> = secret.chars().collect();
+        let lower = secret.to_lowercase();
+        let is_example = ["example", "changeme", "not-a-real", "my_secret", "your_"]
+            .iter()
+            .any(|word| lower.contains(word));
+        let why = if is_example {
+            "it looks like one from a documentation"
+        } else if secret.chars().count() < SHORTEST_SECRET {
+            "it has fewer than 32 characters"
+        } else if different.len() < FEWEST_CHARACTERS {
+            "it is made of very few characters"
+        } else {
+            continue;
+        };
+        let name = format!("{PREFIX}{short}");
+        report.push(
+            Diagnostic::warning("weak-secret", format!("`{name}` can be guessed"))
+                .at(settled.place(short))
+                .label(why)
+                .hint(
+                    "`openssl rand -base64 32` makes a good one; it must be the same on all nodes",
+                )
+                .variable(name),
+        );
     }
 }

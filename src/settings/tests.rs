@@ -111,7 +111,8 @@ fn a_filesystem_store_needs_nothing() {
 
 #[test]
 fn a_bucket_store_says_exactly_what_is_missing_and_what_needs_it() {
-    let (settings, report) = read_text("registry_mirror_shared_secret: \"a\"\n");
+    let (settings, report) =
+        read_text("registry_mirror_shared_secret: \"Kq7/zP2+vX9.mB4-tR8_wL3~hN6=cF1!\"\n");
     assert_eq!(settings, None);
     let wanted = [
         "`aws_region` is not set, and the default of `registry_mirror_bucket_location` needs it; \
@@ -159,7 +160,7 @@ fn the_environment_is_plain_text_and_its_strangers_are_warned_of() {
     let (settings, report) = read_all(
         base(),
         &[
-            ("REGISTRY_MIRROR_SHARED_SECRET", "{{ prefix }}<< prefix >>"),
+            ("REGISTRY_MIRROR_SHARED_SECRET", "{{ prefix }}<< prefix >>-Kq7/zP2+vX9.mB4"),
             ("REGISTRY_MIRROR_LISTEN_PORT", "5001"),
             ("REGISTRY_MIRROR_BLOB_REDIRECT", "yes"),
             ("REGISTRY_MIRROR_UPSTREAM_REDIRECT_HOSTS", "a.example, *.b.example"),
@@ -171,7 +172,7 @@ fn the_environment_is_plain_text_and_its_strangers_are_warned_of() {
         ],
     );
     let settings = settings.expect("accepted");
-    assert_eq!(settings.shared_secret, Secret::new("{{ prefix }}<< prefix >>"));
+    assert_eq!(settings.shared_secret, Secret::new("{{ prefix }}<< prefix >>-Kq7/zP2+vX9.mB4"));
     assert_eq!(settings.listen_port, 5001);
     assert!(settings.blob_redirect);
     assert_eq!(settings.upstream_redirect_hosts, ["a.example", "*.b.example"]);

@@ -1,0 +1,87 @@
+//! What is accepted and probably not meant.
+
+use super::*;
+
+#[test]
+fn a_file_that_beats_another_unexpectedly_is_named_with_it() {
+    let sensitive = "all: {vars: {registry_mirror_tag_ttl: 1m}}\n";
+    let bench = inventory(&[
+        ("vars.yml", &with("registry_mirror_tag_ttl: 5m")),
+        ("sensitive_vars.yml", sensitive),
+    ]);
+    bench.run(VALIDATE).ended(0).says(&[
+        "`registry_mirror_tag_ttl` has another value than `inventory/sensitive_vars.yml:1:39` says",
+        "inventory/vars.yml:5:30",
+        "hint: of the files of a directory the last one by name wins",
+        "1 warning",
+    ]);
+    let bench = inventory(&[("vars.yml", VARS), ("group_vars/all.yml", "prefix: other\n")]);
+    bench.run(VALIDATE).ended(0).says(&[
+        "`prefix` has another value than `inventory/vars.yml:3:13` says",
+        "`group_vars/all` beats",
+    ]);
+    // The same value twice, or a stronger layer that everybody knows, is nothing to speak of.
+    let bench = inventory(&[
+        ("vars.yml", VARS),
+        ("group_vars/all.yml", "prefix: acme\n"),
+        ("group_vars/registry_mirror.yml", "aws_region: us-east-1\n"),
+    ]);
+    bench.run(VALIDATE).ended(0).says(&[", 0 warnings"]);
+}
+
+#[test]
+fn what_the_environment_changes_is_told() {
+    let bench = inventory(&[(
+        "vars.yml",
+        &with("registry_mirror_shared_secret: aVery-l0ng/secret+of~the.nodes=1234"),
+    )]);
+    let environment = [("REGISTRY_MIRROR_SHARED_SECRET", "another-One/of+thirty~two.characters=9")];
+    bench
+        .run_with(&environment, VALIDATE)
+        .ended(0)
+        .says(&[
+            "info: the environment changes `registry_mirror_shared_secret`",
+            "inventory/vars.yml:5:36",
+            ", 0 warnings",
+        ])
+        .hides(&["aVery", "another-One"]);
+}
+
+#[test]
+fn what_clients_are_told_must_fit_where_a_file_says_both() {
+    for (lines, says) in [
+        (
+            "registry_mirror_url: https://a.example\n    registry_mirror_domain: b.example",
+            "another host than",
+        ),
+        (
+            "registry_mirror_url: https://a.example\n    registry_mirror_listen_port: 5001",
+            "clients are told port 443, and the service listens on 5001",
+        ),
+    ] {
+        inventory(&[("vars.yml", &with(lines))]).run(VALIDATE).ended(0).says(&[says, "1 warning"]);
+    }
+    for lines in [
+        "registry_mirror_url: https://a.example",
+        "registry_mirror_listen_port: 5001",
+        "registry_mirror_url: https://a.example:5001\n    registry_mirror_listen_port: 5001\n    registry_mirror_domain: A.example",
+        "registry_mirror_domain: a.example",
+    ] {
+        inventory(&[("vars.yml", &with(lines))]).run(VALIDATE).ended(0).says(&[", 0 warnings"]);
+    }
+}
+
+#[test]
+fn a_secret_that_can_be_guessed_is_told_without_showing_it() {
+    for (secret, why) in [
+        ("hunter2", "it has fewer than 32 characters"),
+        ("abababababababababababababababababab", "it is made of very few characters"),
+        ("this-is-not-a-real-secret-but-long-enough", "it looks like one from a documentation"),
+    ] {
+        let bench =
+            inventory(&[("vars.yml", &with(&format!("registry_mirror_shared_secret: {secret}")))]);
+        let ran = bench.run(VALIDATE).ended(0);
+        ran.says(&["`registry_mirror_shared_secret` can be guessed", why, "1 warning"])
+            .hides(&[secret]);
+    }
+}
