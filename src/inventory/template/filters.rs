@@ -22,7 +22,7 @@ pub(super) use text::said;
 use arguments::add;
 use text::Anchor;
 
-use super::python;
+use super::{python, shared::Emitted};
 
 /// How much one expression may do: instructions, and characters that filters work on.
 const FUEL: u64 = 1_000_000;
@@ -101,7 +101,11 @@ pub(super) const KNOWN: [&str; 66] = [
 pub(super) type Caught = Arc<Mutex<usize>>;
 
 /// An engine without any output of its own.
-pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Environment<'static> {
+pub(super) fn environment(
+    undefined: UndefinedBehavior,
+    caught: &Caught,
+    emitted: &Emitted,
+) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     // Errors then name what is undefined. Their debug information holds values and is never
@@ -113,7 +117,11 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
         environment.set_syntax(syntax);
     }
     environment.remove_global("debug");
-    environment.set_formatter(|out, _, value| {
+    let emitted = emitted.clone();
+    environment.set_formatter(move |out, _, value| {
+        if !python::is_nothing(value) {
+            emitted.lock().unwrap_or_else(PoisonError::into_inner).push(value.clone());
+        }
         out.write_str(&python::among_text(value)?).map_err(|_| ErrorKind::OutOfFuel.into())
     });
     environment

@@ -5,12 +5,30 @@ use std::fmt::Write as _;
 
 use minijinja::{Error, ErrorKind, Value, value::ValueKind};
 
+use super::objects::is_omitted;
+
 /// Deeper values are not written.
 const DEEPEST: usize = 64;
 
 /// Python's `str`, except that nothing is written for null, as ansible-core 2.19 has it.
 pub(super) fn among_text(value: &Value) -> Result<String, Error> {
-    if value.is_none() { Ok(String::new()) } else { text(value) }
+    if is_nothing(value) { Ok(String::new()) } else { text(value) }
+}
+
+/// What the values of a template yield together: text, but one value among nothing keeps its type,
+/// and nothing at all is null.
+pub(super) fn joined(values: Vec<Value>) -> Result<Value, Error> {
+    let mut values: Vec<Value> = values.into_iter().filter(|value| !is_nothing(value)).collect();
+    match values.len() {
+        0 => Ok(Value::from(())),
+        1 => Ok(values.remove(0)),
+        _ => Ok(values.iter().map(text).collect::<Result<Vec<_>, _>>()?.concat().into()),
+    }
+}
+
+/// Whether nothing is written for it among text.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    value.is_none() || is_omitted(value)
 }
 
 /// Python's `str`.

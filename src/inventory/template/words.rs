@@ -42,7 +42,7 @@ pub(super) fn unclosed(engine: &Engine, site: Site<'_>) -> Failure {
 
 pub(super) fn unfit(engine: &Engine, site: Site<'_>, unfit: Unfit) -> Failure {
     let diagnostic = Diagnostic::error("template-result", "the template yields no usable value")
-        .at(site.node.origin.place((engine.shown)(&site.item.root)))
+        .at(site.node.origin.place((engine.shared.shown)(&site.item.root)))
         .label(unfit.words());
     Failure::broken(site.item, diagnostic)
 }
@@ -55,7 +55,7 @@ pub(super) fn undefined(engine: &Engine, site: Site<'_>, job: Job<'_>, culprit: 
         let place = place_of_name(engine, site, job, culprit);
         (format!("`{culprit}` is not set"), place)
     } else {
-        let place = site.node.origin.place((engine.shown)(&site.item.root));
+        let place = site.node.origin.place((engine.shared.shown)(&site.item.root));
         ("a part of the template is undefined".to_owned(), place)
     };
     let diagnostic = Diagnostic::error("undefined-attribute", message)
@@ -145,7 +145,7 @@ pub(super) fn place_of_name(engine: &Engine, site: Site<'_>, job: Job<'_>, name:
     });
     match alone {
         Some((at, _)) => place(engine, site, site.offset + at, name),
-        None => site.node.origin.place((engine.shown)(&site.item.root)),
+        None => site.node.origin.place((engine.shared.shown)(&site.item.root)),
     }
 }
 
@@ -153,7 +153,7 @@ fn place(engine: &Engine, site: Site<'_>, at: usize, part: &str) -> Place {
     let before = site.text.get(..at).map_or(0, |before| before.chars().count());
     // Blanks around an expression are no part of it.
     let lead = part.chars().take_while(|c| c.is_whitespace()).count();
-    let shown = (engine.shown)(&site.item.root);
+    let shown = (engine.shared.shown)(&site.item.root);
     site.node.origin.place_within(shown, before + lead, part.trim())
 }
 
