@@ -287,7 +287,11 @@ impl Engine {
             let place = words::place_of_name(self, site, job, &lack.label);
             let known = self.variables.keys().map(|known| &**known);
             let near = nearest(&lack.label, known);
-            return vec![Failure::missing(&lack.label, name, place, near)];
+            let mut failure = Failure::missing(&lack.label, name, place, near);
+            if let Some(said) = words::wish(job) {
+                failure.diagnostic.label = Some(said.to_owned());
+            }
+            return vec![failure];
         }
         lack.failures.into_iter().map(|failure| failure.needed_by(name)).collect()
     }

@@ -60,7 +60,7 @@ pub(super) fn undefined(engine: &Engine, site: Site<'_>, job: Job<'_>, culprit: 
     };
     let diagnostic = Diagnostic::error("undefined-attribute", message)
         .at(place)
-        .label("needed here")
+        .label(wish(job).unwrap_or("needed here"))
         .hint("set it, or give it a default: `{{ a.b | default('') }}`");
     Failure::broken(site.item, diagnostic)
 }
@@ -155,6 +155,22 @@ fn place(engine: &Engine, site: Site<'_>, at: usize, part: &str) -> Place {
     let lead = part.chars().take_while(|c| c.is_whitespace()).count();
     let shown = (engine.shared.shown)(&site.item.root);
     site.node.origin.place_within(shown, before + lead, part.trim())
+}
+
+/// What the author says of a value that is missing: the text of `mandatory('…')` or `undef(hint='…')`
+/// as it stands in the template.
+pub(super) fn wish(job: Job<'_>) -> Option<&str> {
+    let (Job::Expression(text) | Job::Statements(text)) = job;
+    ["mandatory(", "undef("].iter().find_map(|call| {
+        let (_, given) = text.split_once(call)?;
+        let given = given.trim_start();
+        let given =
+            ["msg=", "hint="].iter().find_map(|name| given.strip_prefix(name)).unwrap_or(given);
+        let quote = given.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (said, rest) = given.get(1..)?.split_once(quote)?;
+        let alone = rest.trim_start().starts_with(')') && said.len() <= 200;
+        (alone && !said.contains(['\\', '\n'])).then_some(said)
+    })
 }
 
 /// What to use in the place of something that is not known.
