@@ -99,6 +99,16 @@ impl Inventory {
         self.request.inventories.iter().map(|path| absolute(path).display().to_string()).collect()
     }
 
+    /// The directories that the inventories are, or are in.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        self.bases.clone()
+    }
+
+    /// Whether there is a file of this name.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.disk.is_directory(path).is_ok_and(|is_directory| !is_directory)
+    }
+
     /// A variable of the environment.
     pub(super) fn environment(&self, name: &str) -> Option<&str> {
         self.request.environment.get(name).map(String::as_str)

@@ -14,6 +14,7 @@ mod magic;
 mod objects;
 mod python;
 mod segments;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -67,7 +68,7 @@ impl Scope {
     /// The winners of all layers under their names, and what a template sees besides them.
     pub fn new(variables: BTreeMap<Arc<str>, Arc<Node>>, around: Surroundings) -> Self {
         let world = World::new(around.clone());
-        let engine = Engine::new(variables, &around, &world);
+        let engine = Engine::new(variables, &around, String::new(), &world);
         world.add(&around.host, &engine);
         Self { engine, _world: world }
     }

@@ -2,7 +2,10 @@
 
 use minijinja::value::{Value as Evaluated, ValueKind};
 
-use super::super::{Node, Origin, Value};
+use super::{
+    super::{Node, Origin, Value},
+    objects::is_omitted,
+};
 
 /// What a value costs besides its text, in bytes: about what it takes to hold.
 pub(super) const COST: usize = 64;
@@ -58,6 +61,9 @@ pub(super) fn node<E: From<Unfit>>(
     if depth > DEEPEST {
         return Err(Unfit::TooDeep.into());
     }
+    if is_omitted(value) {
+        return Ok(rendered(Value::Null, origin));
+    }
     if let Some(node) = stored(value) {
         return node;
     }
@@ -79,7 +85,8 @@ pub(super) fn node<E: From<Unfit>>(
         ValueKind::String => Value::String(text.unwrap_or("").into()),
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
-            for item in value.try_iter().map_err(|_| Unfit::Kind)? {
+            let all = value.try_iter().map_err(|_| Unfit::Kind)?;
+            for item in all.filter(|item| !is_omitted(item)) {
                 items.push(node(&item, origin, depth + 1, spend, stored)?);
             }
             Value::List(items)
@@ -88,6 +95,9 @@ pub(super) fn node<E: From<Unfit>>(
             let mut entries = Vec::new();
             for key in value.try_iter().map_err(|_| Unfit::Kind)? {
                 let item = value.get_item(&key).map_err(|_| Unfit::Kind)?;
+                if is_omitted(&item) {
+                    continue;
+                }
                 let key = node(&key, origin, depth + 1, spend, stored)?;
                 entries.push((key, node(&item, origin, depth + 1, spend, stored)?));
             }

@@ -2,30 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, value::Value as Evaluated};
+use minijinja::{Error, ErrorKind, value::Value as Evaluated};
 
 use crate::diagnostic::Diagnostic;
 
 use super::{
-    super::{Inventory, Node, Shown, Value},
+    super::{Node, Value},
     Cause, Failure, Surroundings, convert,
-    evaluate::{FATAL, Frame, Lack},
-    filters::{self, Caught},
-    lookup::{self, Here},
+    evaluate::{FATAL, Lack},
     magic,
-    objects::Shelf,
+    objects::{self, Shelf},
+    shared::Shared,
     world::{HostVars, World},
 };
 
 /// How many templates may need each other in a row; each takes stack.
 const LONGEST: usize = 40;
-
-/// What all templates of a scope may yield together: bytes of text and values.
-const MOST: usize = 16 << 20;
 
 /// How many failures are told of one variable.
 const MOST_FAILURES: usize = 64;
@@ -33,7 +28,8 @@ const MOST_FAILURES: usize = 64;
 /// A variable, or an element of one.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// `name`, `name.key`, `name[0]`.
+    /// `name`, `name.key`, `name['a key']`, `name[0]`; of another host `hostvars['host'].name`.
+    /// No two items have the same.
     pub(super) label: Arc<str>,
     /// The name alone.
     pub(super) root: Arc<str>,
@@ -41,48 +37,55 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn variable(name: &str) -> Self {
-        let name: Arc<str> = name.into();
-        Self { label: name.clone(), root: name }
+        Self::of_host("", name)
     }
 
-    pub(super) fn member(&self, key: &str) -> Self {
-        Self { label: format!("{}.{key}", self.label).into(), root: self.root.clone() }
+    /// `prefix` is empty, or names the host.
+    fn of_host(prefix: &str, name: &str) -> Self {
+        let label = match is_name(name) {
+            true => format!("{prefix}{name}"),
+            false => format!("{prefix}vars[{name:?}]"),
+        };
+        Self { label: label.into(), root: name.into() }
+    }
+
+    pub(super) fn member(&self, key: &Node) -> Self {
+        let label = &self.label;
+        let label = match &key.value {
+            Value::String(name) | Value::Timestamp(name) if is_name(name) => {
+                format!("{label}.{name}")
+            }
+            Value::String(name) | Value::Timestamp(name) => format!("{label}[{name:?}]"),
+            key => {
+                let key = convert::scalar(key).map(|key| key.to_string());
+                format!("{label}[{}]", key.unwrap_or_default())
+            }
+        };
+        Self { label: label.into(), root: self.root.clone() }
     }
 
     pub(super) fn element(&self, at: usize) -> Self {
         Self { label: format!("{}[{at}]", self.label).into(), root: self.root.clone() }
     }
-
-    /// Whether the label can only mean this one.
-    fn is_plain(&self) -> bool {
-        self.root.chars().all(|c| c.is_alphanumeric() || c == '_')
-    }
 }
 
+/// Whether a dot and this can only mean one thing.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// The variables of one host.
 pub(super) struct Engine {
     pub(super) variables: BTreeMap<Arc<str>, Arc<Node>>,
     /// What the host says of itself; Ansible lets nothing override it.
     magic: BTreeMap<&'static str, Evaluated>,
-    pub(super) shown: Shown,
-    pub(super) inventory: Arc<Inventory>,
-    /// Undefined values are errors as soon as anything is done with them.
-    pub(super) strict: Environment<'static>,
-    /// Undefined values have undefined attributes, for `a.b.c | default(…)`.
-    pub(super) lenient: Environment<'static>,
-    pub(super) caught: Caught,
-    /// Where the template that is being filled in stands, for files named relative to it.
-    here: Here,
+    /// What stands before the names of its variables in messages: nothing at the host that the
+    /// scope is of.
+    prefix: String,
+    pub(super) shared: Arc<Shared>,
     world: Weak<World>,
-    work: Mutex<Work>,
-}
-
-/// What has been done and what is going on. Never locked while an expression runs.
-#[derive(Default)]
-pub(super) struct Work {
-    done: BTreeMap<Arc<str>, Result<Node, Vec<Failure>>>,
-    open: Vec<Arc<str>>,
-    pub(super) frames: Vec<Frame>,
-    spent: usize,
 }
 
 impl Engine {
@@ -90,42 +93,12 @@ impl Engine {
     pub(super) fn new(
         variables: BTreeMap<Arc<str>, Arc<Node>>,
         around: &Surroundings,
+        prefix: String,
         world: &Arc<World>,
     ) -> Arc<Self> {
-        let inventory = around.inventory.clone();
-        let (caught, here) = (Caught::default(), Here::default());
-        let environment = |undefined| {
-            let mut environment = filters::environment(undefined, &caught);
-            lookup::install(&mut environment, &inventory, &here, &caught);
-            environment
-        };
-        Arc::new(Self {
-            variables,
-            magic: magic::of(around),
-            shown: inventory.shown(),
-            strict: environment(UndefinedBehavior::Strict),
-            lenient: environment(UndefinedBehavior::Chainable),
-            caught,
-            here,
-            world: Arc::downgrade(world),
-            work: Mutex::default(),
-            inventory,
-        })
-    }
-
-    pub(super) fn here(&self) -> MutexGuard<'_, Option<PathBuf>> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Pays for output; false once the scope has used up what it may.
-    pub(super) fn spend(&self, amount: usize) -> bool {
-        let mut work = self.work();
-        work.spent = work.spent.saturating_add(amount);
-        work.spent <= MOST
+        let shared = world.shared.clone();
+        let magic = magic::of(around, &shared);
+        Arc::new(Self { variables, magic, prefix, shared, world: Arc::downgrade(world) })
     }
 
     /// A node with every template below it rendered; every failure, not only the first.
@@ -133,22 +106,35 @@ impl Engine {
         let value = match &node.value {
             Value::List(items) => {
                 let items = items.iter().enumerate();
-                Value::List(gather(items.map(|(at, node)| self.tree(&item.element(at), node)))?)
+                let rendered = items.map(|(at, node)| self.unless_omitted(&item.element(at), node));
+                Value::List(gather(rendered)?.into_iter().flatten().collect())
             }
-            Value::Map(entries) => Value::Map(gather(entries.iter().map(|(key, node)| {
-                let member = item.member(key.as_str().unwrap_or("?"));
-                self.tree(&member, node).map(|node| (key.clone(), node))
-            }))?),
+            Value::Map(entries) => {
+                let rendered = entries.iter().map(|(key, node)| {
+                    let member = self.unless_omitted(&item.member(key), node)?;
+                    Ok(member.map(|node| (key.clone(), node)))
+                });
+                Value::Map(gather(rendered)?.into_iter().flatten().collect())
+            }
             _ => return self.scalar(item, node),
         };
         Ok(Node { value, template: false, ..node.clone_outside() })
+    }
+
+    fn unless_omitted(
+        self: &Arc<Self>,
+        item: &Item,
+        node: &Node,
+    ) -> Result<Option<Node>, Vec<Failure>> {
+        let node = self.tree(item, node)?;
+        Ok((!self.shared.work().omitted.contains(&item.label)).then_some(node))
     }
 
     /// A scalar, rendered if it is a template.
     fn scalar(self: &Arc<Self>, item: &Item, node: &Node) -> Result<Node, Vec<Failure>> {
         let refuse = |check, message: String, cause| {
             let diagnostic = Diagnostic::error(check, message)
-                .at(node.origin.place((self.shown)(&item.root)))
+                .at(node.origin.place((self.shared.shown)(&item.root)))
                 .variable(&*item.root);
             Err(vec![Failure::new(cause, &item.label, diagnostic)])
         };
@@ -158,8 +144,8 @@ impl Engine {
             _ => return Ok(Node { template: false, ..node.clone() }),
         };
         {
-            let mut work = self.work();
-            if let Some(done) = work.done.get(&item.label).filter(|_| item.is_plain()) {
+            let mut work = self.shared.work();
+            if let Some(done) = work.done.get(&item.label) {
                 return done.clone();
             }
             if let Some(at) = work.open.iter().position(|open| *open == item.label) {
@@ -170,9 +156,7 @@ impl Engine {
                 let message = format!("`{}` needs itself: {shown}", item.label);
                 return refuse("template-cycle", message, Cause::Cycle(circle));
             }
-            // Other hosts' templates stand on the same stack.
-            let world = self.world.upgrade();
-            if world.is_none_or(|world| !world.enter(LONGEST)) {
+            if work.open.len() >= LONGEST {
                 drop(work);
                 let message = format!("more than {LONGEST} templates need each other in a row");
                 return refuse("template-chain", message, Cause::Broken);
@@ -180,20 +164,15 @@ impl Engine {
             work.open.push(item.label.clone());
         }
         let result = self.fill_in(item, node, text);
-        if let Some(world) = self.world.upgrade() {
-            world.leave();
-        }
-        let mut work = self.work();
+        let mut work = self.shared.work();
         work.open.pop();
-        if item.is_plain() {
-            work.done.insert(item.label.clone(), result.clone());
-        }
+        work.done.insert(item.label.clone(), result.clone());
         result
     }
 
     /// A vault value, opened. It is text and never a template, whatever is in it.
     fn opened(&self, item: &Item, node: &Node, sealed: &str) -> Result<Node, Vec<Failure>> {
-        match self.inventory.vault().open(sealed) {
+        match self.shared.inventory.vault().open(sealed) {
             Ok(text) => Ok(Node {
                 value: Value::String(text.as_str().into()),
                 template: false,
@@ -212,7 +191,7 @@ impl Engine {
 
     /// A variable for an expression. None if it is undefined, be it itself or what it needs.
     pub(super) fn look_up(self: &Arc<Self>, name: &str) -> Option<Evaluated> {
-        if self.work().frames.last().is_some_and(|frame| frame.assumed.contains(name)) {
+        if self.shared.work().frames.last().is_some_and(|frame| frame.assumed.contains(name)) {
             return Some(Evaluated::from(""));
         }
         if let Some(value) = self.magic.get(name) {
@@ -222,9 +201,9 @@ impl Engine {
             return Some(Evaluated::from_object(HostVars(self.world.clone())));
         }
         if let Some(node) = self.variables.get(name) {
-            return self.fetch(Item::variable(name), node);
+            return self.fetch(Item::of_host(&self.prefix, name), node);
         }
-        if !self.strict.globals().any(|(global, _)| global == name) {
+        if !self.shared.strict.globals().any(|(global, _)| global == name) {
             self.lack(Lack { label: name.into(), failures: Vec::new() });
         }
         None
@@ -232,13 +211,12 @@ impl Engine {
 
     /// The same for a variable or an element that is there.
     pub(super) fn fetch(self: &Arc<Self>, item: Item, node: &Arc<Node>) -> Option<Evaluated> {
-        let shelf = |node: Arc<Node>, item| {
-            Evaluated::from_object(Shelf { engine: self.clone(), item, node })
-        };
+        let shelf = |node: Arc<Node>, item| Evaluated::from_object(Shelf::new(self, item, node));
         if matches!(node.value, Value::List(_) | Value::Map(_)) {
             return Some(shelf(node.clone(), item));
         }
         match self.scalar(&item, node) {
+            Ok(_) if self.shared.work().omitted.contains(&item.label) => Some(objects::omit()),
             Ok(node) => {
                 let value = convert::scalar(&node.value);
                 Some(value.unwrap_or_else(|| shelf(Arc::new(node), item)))
@@ -250,7 +228,7 @@ impl Engine {
             Err(failures) => {
                 // The first one ends the expression. minijinja looks everything up once more for
                 // its debug information, which must not count twice at every level.
-                if let Some(frame) = self.work().frames.last_mut()
+                if let Some(frame) = self.shared.work().frames.last_mut()
                     && frame.fatal.is_empty()
                 {
                     frame.fatal = failures;
@@ -261,7 +239,7 @@ impl Engine {
     }
 
     fn lack(&self, lack: Lack) {
-        if let Some(frame) = self.work().frames.last_mut() {
+        if let Some(frame) = self.shared.work().frames.last_mut() {
             frame.missing.push(lack);
         }
     }

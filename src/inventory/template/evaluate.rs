@@ -11,7 +11,7 @@ use super::{
     Cause, Failure,
     convert::{self, Unfit},
     engine::{Engine, Item, add, gather},
-    objects::{Shelf, Variables},
+    objects::{Shelf, Variables, is_omitted},
     python,
     segments::{self, Cut, Segment},
     words,
@@ -91,18 +91,18 @@ impl Engine {
                 self.keep(site, &value)
             }
             Cut::Mixed(pieces) => {
-                let pieces = gather(pieces.into_iter().map(|piece| match piece {
-                    Segment::Text(range) => Ok(text.get(range).unwrap_or("").to_owned()),
+                let values = gather(pieces.into_iter().map(|piece| match piece {
+                    Segment::Text(range) => Ok(Evaluated::from(text.get(range).unwrap_or(""))),
                     Segment::Expression(range) => {
                         let site = Site { offset: range.start, ..site };
                         let expression = text.get(range).unwrap_or("");
-                        let value = self.evaluate(site, Job::Expression(expression))?;
-                        python::among_text(&value).map_err(|error| {
-                            vec![words::broken(self, site, Job::Expression(expression), &error)]
-                        })
+                        self.evaluate(site, Job::Expression(expression))
                     }
                 }))?;
-                self.keep(site, &Evaluated::from(pieces.concat()))
+                let value = python::joined(values).map_err(|error| {
+                    vec![words::broken(self, site, Job::Statements(text), &error)]
+                })?;
+                self.keep(site, &value)
             }
             Cut::Statements(jinja) => {
                 let value = self.evaluate(site, Job::Statements(&jinja))?;
@@ -114,6 +114,9 @@ impl Engine {
     /// A result as the node that takes the scalar's place.
     fn keep(self: &Arc<Self>, site: Site<'_>, value: &Evaluated) -> Result<Node, Vec<Failure>> {
         let origin = &site.node.origin;
+        if is_omitted(value) {
+            self.shared.work().omitted.insert(site.item.label.clone());
+        }
         let unfit = |unfit| vec![words::unfit(self, site, unfit)];
         if value.as_str().is_some_and(|text| text.len() > LONGEST) {
             return Err(unfit(Unfit::TooLarge));
@@ -127,10 +130,14 @@ impl Engine {
             Some(node.and_then(|mut node| {
                 // It stands here now: its own line may hold what must not be shown.
                 node.adopt(origin, false);
-                if self.spend(node.weight()) { Ok(node) } else { Err(Unfit::TooLarge.into()) }
+                if self.shared.spend(node.weight()) {
+                    Ok(node)
+                } else {
+                    Err(Unfit::TooLarge.into())
+                }
             }))
         };
-        let mut spend = |amount| self.spend(amount);
+        let mut spend = |amount| self.shared.spend(amount);
         convert::node::<Problem>(value, origin, 0, &mut spend, &mut stored).map_err(|problem| {
             match problem {
                 Problem::Unfit(problem) => unfit(problem),
@@ -142,9 +149,9 @@ impl Engine {
     /// The value of an expression, or everything that stands in its way.
     fn evaluate(self: &Arc<Self>, site: Site<'_>, job: Job<'_>) -> Result<Evaluated, Vec<Failure>> {
         let here = site.node.origin.directory().map(Path::to_owned);
-        let before = std::mem::replace(&mut *self.here(), here);
+        let before = std::mem::replace(&mut *self.shared.here(), here);
         let result = self.rounds(site, job);
-        *self.here() = before;
+        *self.shared.here() = before;
         result
     }
 
@@ -152,7 +159,7 @@ impl Engine {
         let mut failures: Vec<Failure> = Vec::new();
         let mut assumed = BTreeSet::new();
         for round in 0..ROUNDS {
-            let (result, frame, caught) = self.attempt(&self.strict, job, assumed.clone());
+            let (result, frame, caught) = self.attempt(&self.shared.strict, job, assumed.clone());
             let undefined = result.as_ref().err().filter(|e| e.kind() == ErrorKind::UndefinedError);
             let fatal = match &result {
                 Ok(_) => !frame.fatal.is_empty(),
@@ -215,7 +222,7 @@ impl Engine {
         if !["default", "d(", "defined"].iter().any(|word| text.contains(word)) {
             return None;
         }
-        let (result, frame, caught) = self.attempt(&self.lenient, job, BTreeSet::new());
+        let (result, frame, caught) = self.attempt(&self.shared.lenient, job, BTreeSet::new());
         let value = result.ok()?;
         let all_caught = caught > 0 && frame.missing.len() <= caught && frame.fatal.is_empty();
         (all_caught && !value.is_undefined()).then_some(value)
@@ -227,24 +234,40 @@ impl Engine {
         job: Job<'_>,
         assumed: BTreeSet<Arc<str>>,
     ) -> (Result<Evaluated, Error>, Frame, usize) {
-        self.work().frames.push(Frame { assumed, ..Frame::default() });
+        self.shared.work().frames.push(Frame { assumed, ..Frame::default() });
         let before = std::mem::take(&mut *self.caught());
+        let outside = std::mem::take(&mut *self.emitted());
         let variables = Evaluated::from_object(Variables(self.clone()));
         let result = match job {
             Job::Expression(text) => environment
                 .compile_expression_owned(segments::literal(text))
                 .and_then(|expression| expression.eval(variables)),
             Job::Statements(text) => {
-                environment.render_named_str("template", text, variables).map(Evaluated::from)
+                environment.render_named_str("template", text, variables).map(|text| {
+                    let written = self.emitted();
+                    // Of the only value that makes up the text, the type is kept.
+                    match written.as_slice() {
+                        [] if text.is_empty() => Evaluated::from(()),
+                        [only] if python::text(only).is_ok_and(|written| written == text) => {
+                            only.clone()
+                        }
+                        _ => Evaluated::from(text),
+                    }
+                })
             }
         };
+        *self.emitted() = outside;
         let caught = std::mem::replace(&mut *self.caught(), before);
-        let frame = self.work().frames.pop().unwrap_or_default();
+        let frame = self.shared.work().frames.pop().unwrap_or_default();
         (result, frame, caught)
     }
 
+    fn emitted(&self) -> std::sync::MutexGuard<'_, Vec<Evaluated>> {
+        self.shared.emitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn caught(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.caught.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.caught.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A result that is undefined without any variable being so. To hear from minijinja what it
@@ -252,7 +275,8 @@ impl Engine {
     fn undefined(self: &Arc<Self>, site: Site<'_>, job: Job<'_>) -> Failure {
         let (Job::Expression(text) | Job::Statements(text)) = job;
         let used = format!("({text}) ~ ''");
-        let (result, _, _) = self.attempt(&self.strict, Job::Expression(&used), BTreeSet::new());
+        let (result, _, _) =
+            self.attempt(&self.shared.strict, Job::Expression(&used), BTreeSet::new());
         let culprit = result.err().map(|error| words::undefined_expression(&error));
         words::undefined(self, site, job, &culprit.unwrap_or_default())
     }
@@ -263,7 +287,11 @@ impl Engine {
             let place = words::place_of_name(self, site, job, &lack.label);
             let known = self.variables.keys().map(|known| &**known);
             let near = nearest(&lack.label, known);
-            return vec![Failure::missing(&lack.label, name, place, near)];
+            let mut failure = Failure::missing(&lack.label, name, place, near);
+            if let Some(said) = words::wish(job) {
+                failure.diagnostic.label = Some(said.to_owned());
+            }
+            return vec![failure];
         }
         lack.failures.into_iter().map(|failure| failure.needed_by(name)).collect()
     }

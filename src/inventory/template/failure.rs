@@ -43,6 +43,9 @@ impl Failure {
         near: Option<&str>,
     ) -> Self {
         let hint = match near {
+            _ if variable.starts_with("ansible_") => {
+                "what Ansible finds out about a host (facts) is not known here".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("set `{variable}` in the inventory, for example in vars.yml"),
         };

@@ -11,8 +11,15 @@ use minijinja::{
 
 mod arguments;
 mod data;
+mod jinja;
 mod json;
+mod layout;
 mod methods;
+mod numbers;
+mod paths;
+mod regex;
+mod select;
+mod tests;
 mod text;
 mod version;
 
@@ -20,9 +27,8 @@ pub(super) use arguments::{Arguments, NAMESPACES};
 pub(super) use text::said;
 
 use arguments::add;
-use text::Anchor;
 
-use super::python;
+use super::{python, shared::Emitted};
 
 /// How much one expression may do: instructions, and characters that filters work on.
 const FUEL: u64 = 1_000_000;
@@ -101,7 +107,11 @@ pub(super) const KNOWN: [&str; 66] = [
 pub(super) type Caught = Arc<Mutex<usize>>;
 
 /// An engine without any output of its own.
-pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Environment<'static> {
+pub(super) fn environment(
+    undefined: UndefinedBehavior,
+    caught: &Caught,
+    emitted: &Emitted,
+) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     // Errors then name what is undefined. Their debug information holds values and is never
@@ -113,19 +123,34 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
         environment.set_syntax(syntax);
     }
     environment.remove_global("debug");
-    environment.set_formatter(|out, _, value| {
+    let emitted = emitted.clone();
+    environment.set_formatter(move |out, _, value| {
+        if !python::is_nothing(value) {
+            emitted.lock().unwrap_or_else(PoisonError::into_inner).push(value.clone());
+        }
         out.write_str(&python::among_text(value)?).map_err(|_| ErrorKind::OutOfFuel.into())
     });
     environment
         .set_unknown_method_callback(|_, value, name, given| methods::call(value, name, given));
     add(&mut environment, "bool", |value, _| to_bool(value));
-    add(&mut environment, "int", to_int);
     add(&mut environment, "ternary", ternary);
     // Every undefined value is an error here, so that it has nothing to add.
-    add(&mut environment, "mandatory", |value, _| Ok(value.clone()));
+    add(&mut environment, "mandatory", |value, given| {
+        given.get(0, "msg")?;
+        Ok(value.clone())
+    });
     text::install(&mut environment);
+    regex::install(&mut environment);
+    paths::install(&mut environment);
+    numbers::install(&mut environment);
     data::install(&mut environment);
+    select::install(&mut environment);
     json::install(&mut environment);
+    // minijinja's is not Python's.
+    environment.remove_filter("pprint");
+    environment.add_function("dict", data::dict);
+    // The words of its hint are told from the template itself.
+    environment.add_function("undef", |_: Rest<ValueOrKwargs>| Value::UNDEFINED);
     for namespace in NAMESPACES {
         for name in ["default", "d"] {
             let caught = caught.clone();
@@ -135,15 +160,18 @@ pub(super) fn environment(undefined: UndefinedBehavior, caught: &Caught) -> Envi
             );
         }
     }
-    tests(&mut environment);
-    for (name, wanted) in [("defined", true), ("undefined", false)] {
-        let caught = caught.clone();
-        environment.add_test(name, move |value: Value| {
-            if value.is_undefined() {
-                count(&caught);
-            }
-            value.is_undefined() != wanted
-        });
+    jinja::install(&mut environment);
+    tests::install(&mut environment);
+    for namespace in NAMESPACES {
+        for (name, wanted) in [("defined", true), ("undefined", false)] {
+            let caught = caught.clone();
+            environment.add_test(format!("{namespace}{name}"), move |value: Value| {
+                if value.is_undefined() {
+                    count(&caught);
+                }
+                value.is_undefined() != wanted
+            });
+        }
     }
     environment
 }
@@ -179,94 +207,13 @@ fn to_bool(value: &Value) -> Result<Value, Error> {
     Ok(matches!(text.as_str(), "yes" | "on" | "1" | "true").into())
 }
 
-/// Jinja's `int`: 0, or the default, for what is no number.
-fn to_int(value: &Value, given: &Arguments) -> Result<Value, Error> {
-    let other = given.get(0, "default")?.unwrap_or_else(|| Value::from(0));
-    let base = match given.get(1, "base")? {
-        Some(base) => u32::try_from(base)?,
-        None => 10,
-    };
-    if !(2..=36).contains(&base) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "base out of range"));
-    }
-    if let Some(text) = value.as_str() {
-        return Ok(int_of_text(text, base).map_or(other, Value::from));
-    }
-    let number = match value.kind() {
-        ValueKind::Bool => Some(i64::from(value.is_true())),
-        ValueKind::Number => i64::try_from(value.clone())
-            .ok()
-            .or_else(|| truncate(f64::try_from(value.clone()).ok()?)),
-        _ => None,
-    };
-    Ok(number.map_or(other, Value::from))
-}
-
-/// Python's `int(text, base)`, else `int(float(text))`.
-fn int_of_text(text: &str, base: u32) -> Option<i64> {
-    let bare = text.trim().replace('_', "");
-    let (sign, digits) = match bare.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, bare.strip_prefix('+').unwrap_or(&bare)),
-    };
-    let prefix = match base {
-        16 => "0x",
-        8 => "0o",
-        2 => "0b",
-        _ => "",
-    };
-    let lower = digits.to_ascii_lowercase();
-    let digits = lower.strip_prefix(prefix).unwrap_or(&lower);
-    let whole = i64::from_str_radix(digits, base).ok().filter(|_| !digits.starts_with(['+', '-']));
-    whole.map(|n| sign * n).or_else(|| truncate(bare.parse().ok()?))
-}
-
-fn truncate(number: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
-    // Beyond 2^53 a float is no exact integer any more.
-    #[allow(clippy::cast_possible_truncation)]
-    (number.is_finite() && number.abs() <= LIMIT).then(|| number.trunc() as i64)
-}
-
 /// Ansible's `ternary`: the third value, if there is one, is for null.
 fn ternary(value: &Value, given: &Arguments) -> Result<Value, Error> {
-    let missing = || Error::from(ErrorKind::MissingArgument);
-    match given.get(2, "none_val")? {
-        Some(null) if value.is_none() => Ok(null),
-        _ if value.is_true() => given.get(0, "true_val")?.ok_or_else(missing),
-        _ => given.get(1, "false_val")?.ok_or_else(missing),
-    }
-}
-
-/// The tests that Ansible adds to Jinja's.
-fn tests(environment: &mut Environment<'static>) {
-    for namespace in NAMESPACES {
-        let name = |name: &str| format!("{namespace}{name}");
-        for (test, how) in
-            [("match", Anchor::Start), ("search", Anchor::None), ("regex", Anchor::None)]
-        {
-            environment.add_test(name(test), move |value: Value, given: Rest<ValueOrKwargs>| {
-                text::matches(&value, &Arguments::new(given)?, how)
-            });
-        }
-        environment
-            .add_test(name("truthy"), |value: Value, _: Rest<ValueOrKwargs>| value.is_true());
-        environment
-            .add_test(name("falsy"), |value: Value, _: Rest<ValueOrKwargs>| !value.is_true());
-        environment
-            .add_test(name("contains"), |value: Value, part: Value| data::contains(&value, &part));
-        for all in ["subset", "issubset"] {
-            environment
-                .add_test(name(all), |value: Value, other: Value| data::is_within(&value, &other));
-        }
-        for all in ["superset", "issuperset"] {
-            environment
-                .add_test(name(all), |value: Value, other: Value| data::is_within(&other, &value));
-        }
-        for all in ["version", "version_compare"] {
-            environment.add_test(name(all), |value: Value, given: Rest<ValueOrKwargs>| {
-                version::compare(&value, &Arguments::new(given)?)
-            });
-        }
-    }
+    let [yes, no] = [given.get(0, "true_val")?, given.get(1, "false_val")?];
+    let chosen = match given.get(2, "none_val")? {
+        Some(null) if value.is_none() => Some(null),
+        _ if value.is_true() => yes,
+        _ => no,
+    };
+    chosen.ok_or_else(|| ErrorKind::MissingArgument.into())
 }

@@ -12,6 +12,7 @@ use minijinja::{
 
 use super::{
     super::Inventory,
+    evaluate::LONGEST,
     filters::{self, Arguments, Caught, NAMESPACES, said},
     objects::mapping,
     python,
@@ -20,6 +21,9 @@ use crate::diagnostic::Report;
 
 /// The directory of the file whose template is being filled in.
 pub(super) type Here = Arc<Mutex<Option<PathBuf>>>;
+
+/// How many things one lookup may find.
+const MOST: usize = 100;
 
 /// Adds the functions.
 pub(super) fn install(
@@ -34,8 +38,11 @@ pub(super) fn install(
             name,
             move |state: &mut State, plugin: String, given: Rest<ValueOrKwargs>| {
                 let given = Arguments::new(given)?;
-                let found = find(state, &plugin, &given, (&inventory, &here, &caught))?;
                 let list = list || given.named("wantlist")?.is_some_and(|flag| flag.is_true());
+                if given.positional().len() > MOST {
+                    return Err(said("a lookup finds at most 100 things at once"));
+                }
+                let found = find(state, &plugin, &given, (&inventory, &here, &caught), list)?;
                 Ok::<Value, Error>(answer(found, list))
             },
         );
@@ -46,7 +53,7 @@ pub(super) fn install(
 fn answer(found: Vec<Value>, list: bool) -> Value {
     match found.as_slice() {
         _ if list => found.into(),
-        [] => Value::from(""),
+        [] => found.into(),
         [only] => only.clone(),
         several if several.iter().all(|value| value.as_str().is_some()) => {
             let texts: Vec<&str> = several.iter().filter_map(Value::as_str).collect();
@@ -61,6 +68,7 @@ fn find(
     plugin: &str,
     given: &Arguments,
     (inventory, here, caught): (&Inventory, &Here, &Caught),
+    list: bool,
 ) -> Result<Vec<Value>, Error> {
     let bare = NAMESPACES.iter().rev().find_map(|namespace| plugin.strip_prefix(namespace));
     let other = given.named("default")?;
@@ -86,15 +94,38 @@ fn find(
         "file" => {
             let from = here.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let keeps = given.named("rstrip")?.is_some_and(|flag| !flag.is_true());
-            let read = |term: &Value| {
-                let path = from.clone().unwrap_or_default().join(python::text(term)?);
-                let source = inventory.text(&path, &mut Report::new());
-                let source =
-                    source.ok_or_else(|| said("the file that is looked up cannot be read"))?;
-                let text = source.text();
-                Ok(Value::from(if keeps { text } else { text.trim_end() }))
+            let cuts = given.named("lstrip")?.is_some_and(|flag| flag.is_true());
+            let forgives = match given.text(usize::MAX, "errors")?.as_deref() {
+                None | Some("strict") => false,
+                Some("ignore" | "warn") => true,
+                Some(_) => return Err(said("`errors` is `strict`, `warn` or `ignore`")),
             };
-            terms.map(read).collect()
+            // Beside the file, then beside each inventory.
+            let bases = std::iter::once(from.unwrap_or_default()).chain(inventory.directories());
+            let bases: Vec<PathBuf> = bases.collect();
+            let mut found = Vec::new();
+            let mut length = 0;
+            for term in terms {
+                let name = python::text(term)?;
+                let mut paths = bases.iter().map(|base| base.join(&name));
+                let path = paths.find(|path| inventory.has_file(path));
+                let source = path.and_then(|path| inventory.text(&path, &mut Report::new()));
+                match source {
+                    Some(source) => {
+                        let text = source.text();
+                        length += text.len();
+                        if length > LONGEST {
+                            return Err(said("the files that are looked up are too long"));
+                        }
+                        let text = if keeps { text } else { text.trim_end() };
+                        found.push(Value::from(if cuts { text.trim_start() } else { text }));
+                    }
+                    None if forgives && list => {}
+                    None if forgives => found.push(Value::from(())),
+                    None => return Err(said("the file that is looked up cannot be read")),
+                }
+            }
+            Ok(found)
         }
         "dict" => {
             let mut found: Vec<Value> = Vec::new();

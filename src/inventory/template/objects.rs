@@ -1,7 +1,11 @@
 //! Variables as expressions see them: each is rendered when an expression looks at it, each
 //! element of a list or mapping by itself.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Evaluated};
 
@@ -35,6 +39,22 @@ pub(super) struct Shelf {
     pub(super) engine: Arc<Engine>,
     pub(super) item: Item,
     pub(super) node: Arc<Node>,
+    /// Where each key of a mapping stands, made when a second one is looked up.
+    places: OnceLock<BTreeMap<Evaluated, usize>>,
+}
+
+impl Shelf {
+    pub(super) fn new(engine: &Arc<Engine>, item: Item, node: Arc<Node>) -> Self {
+        Self { engine: engine.clone(), item, node, places: OnceLock::new() }
+    }
+
+    fn place(&self, entries: &[(Node, Node)], key: &Evaluated) -> Option<usize> {
+        let places = self.places.get_or_init(|| {
+            let keys = entries.iter().enumerate();
+            keys.filter_map(|(at, (key, _))| Some((convert::scalar(&key.value)?, at))).collect()
+        });
+        places.get(key).copied()
+    }
 }
 
 impl fmt::Debug for Shelf {
@@ -58,10 +78,8 @@ impl Object for Shelf {
                 (self.item.element(at), items.get(at)?)
             }
             Value::Map(entries) => {
-                let same =
-                    |k: &Node| convert::scalar(&k.value).is_some_and(|written| &written == key);
-                let (_, node) = entries.iter().find(|(k, _)| same(k))?;
-                (self.item.member(&key.to_string()), node)
+                let (key, node) = entries.get(self.place(entries, key)?)?;
+                (self.item.member(key), node)
             }
             _ => return None,
         };
@@ -80,11 +98,24 @@ impl Object for Shelf {
 }
 
 /// A mapping in the order in which it was made.
-pub(super) struct Ordered(Vec<(Evaluated, Evaluated)>);
+struct Ordered {
+    entries: Vec<(Evaluated, Evaluated)>,
+    places: BTreeMap<Evaluated, usize>,
+}
 
-/// A mapping of these entries, each key once.
+/// A mapping of these entries; of a key that comes again the last value counts.
 pub(super) fn mapping(entries: Vec<(Evaluated, Evaluated)>) -> Evaluated {
-    Evaluated::from_object(Ordered(entries))
+    let mut made = Ordered { entries: Vec::new(), places: BTreeMap::new() };
+    for (key, value) in entries {
+        match made.places.get(&key).and_then(|at| made.entries.get_mut(*at)) {
+            Some(entry) => entry.1 = value,
+            None => {
+                made.places.insert(key.clone(), made.entries.len());
+                made.entries.push((key, value));
+            }
+        }
+    }
+    Evaluated::from_object(made)
 }
 
 impl fmt::Debug for Ordered {
@@ -95,10 +126,28 @@ impl fmt::Debug for Ordered {
 
 impl Object for Ordered {
     fn get_value(self: &Arc<Self>, key: &Evaluated) -> Option<Evaluated> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+        self.entries.get(*self.places.get(key)?).map(|(_, value)| value.clone())
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.iter().map(|(key, _)| key.clone()).collect())
+        Enumerator::Values(self.entries.iter().map(|(key, _)| key.clone()).collect())
     }
+}
+
+/// `omit`: what it stands for is left out.
+#[derive(Debug)]
+struct Omit;
+
+impl Object for Omit {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+pub(super) fn omit() -> Evaluated {
+    Evaluated::from_object(Omit)
+}
+
+pub(super) fn is_omitted(value: &Evaluated) -> bool {
+    value.downcast_object_ref::<Omit>().is_some()
 }

@@ -5,24 +5,45 @@ use std::fmt::Write as _;
 
 use minijinja::{Error, ErrorKind, Value, value::ValueKind};
 
+use super::objects::is_omitted;
+
 /// Deeper values are not written.
 const DEEPEST: usize = 64;
 
 /// Python's `str`, except that nothing is written for null, as ansible-core 2.19 has it.
 pub(super) fn among_text(value: &Value) -> Result<String, Error> {
-    if value.is_none() { Ok(String::new()) } else { text(value) }
+    if is_nothing(value) { Ok(String::new()) } else { text(value) }
+}
+
+/// What the values of a template yield together: text, but one value among nothing keeps its type,
+/// and nothing at all is null.
+pub(super) fn joined(values: Vec<Value>) -> Result<Value, Error> {
+    let mut values: Vec<Value> = values.into_iter().filter(|value| !is_nothing(value)).collect();
+    match values.len() {
+        0 => Ok(Value::from(())),
+        1 => Ok(values.remove(0)),
+        _ => Ok(values.iter().map(text).collect::<Result<Vec<_>, _>>()?.concat().into()),
+    }
+}
+
+/// Whether nothing is written for it among text.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    value.is_none() || is_omitted(value)
 }
 
 /// Python's `str`.
 pub(super) fn text(value: &Value) -> Result<String, Error> {
     match value.as_str() {
         Some(text) => Ok(text.to_owned()),
-        None => {
-            let mut written = String::new();
-            represent(value, &mut written, 0)?;
-            Ok(written)
-        }
+        None => repr(value),
     }
+}
+
+/// Python's `repr`.
+pub(super) fn repr(value: &Value) -> Result<String, Error> {
+    let mut written = String::new();
+    represent(value, &mut written, 0)?;
+    Ok(written)
 }
 
 fn represent(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
@@ -96,4 +117,41 @@ fn quoted(text: &str, out: &mut String) {
         }
     }
     out.push(quote);
+}
+
+/// Python's `str.split`: by a text, or by blanks. None for an empty separator.
+pub(super) fn split(
+    text: &str,
+    separator: Option<&str>,
+    most: Option<usize>,
+) -> Option<Vec<String>> {
+    let most = most.unwrap_or(usize::MAX);
+    if let Some(separator) = separator {
+        let parts = text.splitn(most.saturating_add(1), separator).map(str::to_owned);
+        return (!separator.is_empty()).then(|| parts.collect());
+    }
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let end = rest.find(char::is_whitespace).filter(|_| parts.len() < most);
+        let (part, next) = rest.split_at(end.unwrap_or(rest.len()));
+        parts.push(part.to_owned());
+        rest = next.trim_start();
+    }
+    Some(parts)
+}
+
+/// Python's `str.splitlines`, for the line breaks that text files have.
+pub(super) fn lines(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(['\n', '\r']) {
+        let (line, next) = rest.split_at(end);
+        lines.push(line);
+        rest = next.strip_prefix("\r\n").or_else(|| next.get(1..)).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
 }

@@ -101,16 +101,18 @@ fn find_end(text: &str, from: usize, close: &str) -> Option<usize> {
 }
 
 /// An expression in which a backslash is a backslash, as Ansible has it: `'\\1'` needs no second one.
-/// Before a quote it goes on keeping the quote from ending the text.
+/// It still keeps a quote behind it from ending the text.
 pub(super) fn literal(expression: &str) -> String {
     let mut escaped = String::with_capacity(expression.len());
-    let mut letters = expression.chars().peekable();
+    let mut letters = expression.chars();
     while let Some(c) = letters.next() {
         escaped.push(c);
         if c == '\\' {
-            match letters.peek() {
-                Some('"' | '\'') => escaped.extend(letters.next()),
-                _ => escaped.push('\\'),
+            escaped.push('\\');
+            match letters.next() {
+                Some(next @ ('"' | '\'' | '\\')) => escaped.extend(['\\', next]),
+                Some(next) => escaped.push(next),
+                None => {}
             }
         }
     }

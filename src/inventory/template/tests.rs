@@ -1,4 +1,7 @@
 use super::*;
+
+mod ansible;
+
 use crate::{
     diagnostic::Report,
     inventory::{Request, Source, Value, parse, variables},
@@ -9,13 +12,17 @@ fn shown(name: &str) -> bool {
     name.starts_with("shown")
 }
 
+/// As if it were written in a file beside those of the fixtures.
 fn scope(text: &str) -> Scope {
     let mut report = Report::new();
-    let node = parse(&Source::file("vars.yml", text), &mut report);
+    let node = parse(&Source::file("tests/fixtures/templates/written.yml", text), &mut report);
     let node = node.unwrap_or_else(|| panic!("{text}: {report:?}"));
     let entries = variables(node, &mut report);
     let variables = entries.into_iter().map(|entry| (entry.name, entry.node)).collect();
-    let request = Request { shown, ..Request::default() };
+    let environment = [("TPL_A", "found"), ("TPL_B", "two"), ("TPL_T", "{{ p }}")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = Arc::new(BTreeMap::from(environment));
+    let request = Request { shown, environment, ..Request::default() };
     let around = Surroundings {
         inventory: Arc::new(Inventory::read(&request, &mut Report::new())),
         host: "rm1.example".into(),

@@ -42,7 +42,7 @@ pub(super) fn unclosed(engine: &Engine, site: Site<'_>) -> Failure {
 
 pub(super) fn unfit(engine: &Engine, site: Site<'_>, unfit: Unfit) -> Failure {
     let diagnostic = Diagnostic::error("template-result", "the template yields no usable value")
-        .at(site.node.origin.place((engine.shown)(&site.item.root)))
+        .at(site.node.origin.place((engine.shared.shown)(&site.item.root)))
         .label(unfit.words());
     Failure::broken(site.item, diagnostic)
 }
@@ -55,12 +55,12 @@ pub(super) fn undefined(engine: &Engine, site: Site<'_>, job: Job<'_>, culprit: 
         let place = place_of_name(engine, site, job, culprit);
         (format!("`{culprit}` is not set"), place)
     } else {
-        let place = site.node.origin.place((engine.shown)(&site.item.root));
+        let place = site.node.origin.place((engine.shared.shown)(&site.item.root));
         ("a part of the template is undefined".to_owned(), place)
     };
     let diagnostic = Diagnostic::error("undefined-attribute", message)
         .at(place)
-        .label("needed here")
+        .label(wish(job).unwrap_or("needed here"))
         .hint("set it, or give it a default: `{{ a.b | default('') }}`");
     Failure::broken(site.item, diagnostic)
 }
@@ -145,7 +145,7 @@ pub(super) fn place_of_name(engine: &Engine, site: Site<'_>, job: Job<'_>, name:
     });
     match alone {
         Some((at, _)) => place(engine, site, site.offset + at, name),
-        None => site.node.origin.place((engine.shown)(&site.item.root)),
+        None => site.node.origin.place((engine.shared.shown)(&site.item.root)),
     }
 }
 
@@ -153,8 +153,24 @@ fn place(engine: &Engine, site: Site<'_>, at: usize, part: &str) -> Place {
     let before = site.text.get(..at).map_or(0, |before| before.chars().count());
     // Blanks around an expression are no part of it.
     let lead = part.chars().take_while(|c| c.is_whitespace()).count();
-    let shown = (engine.shown)(&site.item.root);
+    let shown = (engine.shared.shown)(&site.item.root);
     site.node.origin.place_within(shown, before + lead, part.trim())
+}
+
+/// What the author says of a value that is missing: the text of `mandatory('…')` or `undef(hint='…')`
+/// as it stands in the template.
+pub(super) fn wish(job: Job<'_>) -> Option<&str> {
+    let (Job::Expression(text) | Job::Statements(text)) = job;
+    ["mandatory(", "undef("].iter().find_map(|call| {
+        let (_, given) = text.split_once(call)?;
+        let given = given.trim_start();
+        let given =
+            ["msg=", "hint="].iter().find_map(|name| given.strip_prefix(name)).unwrap_or(given);
+        let quote = given.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (said, rest) = given.get(1..)?.split_once(quote)?;
+        let alone = rest.trim_start().starts_with(')') && said.len() <= 200;
+        (alone && !said.contains(['\\', '\n'])).then_some(said)
+    })
 }
 
 /// What to use in the place of something that is not known.

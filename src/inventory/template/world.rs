@@ -8,34 +8,21 @@ use std::{
 
 use minijinja::value::{Enumerator, Object, Value as Evaluated};
 
-use super::{Surroundings, engine::Engine, objects::Variables};
+use super::{Surroundings, engine::Engine, objects::Variables, shared::Shared};
 use crate::diagnostic::Report;
 
-/// What the engines of a scope have in common.
+/// The hosts of a scope.
 pub(super) struct World {
     around: Surroundings,
+    pub(super) shared: Arc<Shared>,
     /// Made when a template first asks for the host.
     engines: Mutex<BTreeMap<Arc<str>, Arc<Engine>>>,
-    /// How many templates are being filled in, one inside the other.
-    depth: Mutex<usize>,
 }
 
 impl World {
     pub(super) fn new(around: Surroundings) -> Arc<Self> {
-        Arc::new(Self { around, engines: Mutex::default(), depth: Mutex::default() })
-    }
-
-    /// False if there are `most` already.
-    pub(super) fn enter(&self, most: usize) -> bool {
-        let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        let enters = *depth < most;
-        *depth += usize::from(enters);
-        enters
-    }
-
-    pub(super) fn leave(&self) {
-        let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
-        *depth = depth.saturating_sub(1);
+        let shared = Shared::new(&around.inventory);
+        Arc::new(Self { around, shared, engines: Mutex::default() })
     }
 
     /// Puts a host's engine among the others.
@@ -54,7 +41,8 @@ impl World {
         let host = inventory.host(name, &mut Report::new())?;
         let variables = (self.around.join)(&host);
         let around = Surroundings::new(inventory, &host, self.around.join.clone());
-        let engine = Engine::new(variables, &around, self);
+        let prefix = format!("hostvars['{name}'].");
+        let engine = Engine::new(variables, &around, prefix, self);
         self.add(&host.name, &engine);
         Some(engine)
     }

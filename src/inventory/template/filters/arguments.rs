@@ -1,7 +1,9 @@
 //! What a filter is called with.
 
+use std::cell::Cell;
+
 use minijinja::{
-    Environment, Error, ErrorKind, Value,
+    Environment, Error, ErrorKind, State, Value,
     value::{Kwargs, Rest, ValueOrKwargs},
 };
 
@@ -10,28 +12,46 @@ use super::super::python;
 /// The namespaces under which Ansible's own filters, tests and lookups are known.
 pub(in super::super) const NAMESPACES: [&str; 2] = ["", "ansible.builtin."];
 
+/// How many bytes of text a filter works on for one step of fuel.
+const LETTERS: usize = 16;
+
 /// Positional arguments, and those by name.
 pub(in super::super) struct Arguments {
     positional: Vec<Value>,
     named: Kwargs,
+    /// How many of the positional ones were looked at.
+    seen: Cell<usize>,
 }
 
 impl Arguments {
     pub(in super::super) fn new(given: Rest<ValueOrKwargs>) -> Result<Self, Error> {
-        let mut positional = given.into_values();
+        Self::of(given.into_values())
+    }
+
+    pub(in super::super) fn of(mut positional: Vec<Value>) -> Result<Self, Error> {
         let named = match positional.pop_if(|last| last.is_kwargs()) {
             Some(named) => Kwargs::try_from(named)?,
             None => std::iter::empty::<(String, Value)>().collect(),
         };
-        Ok(Self { positional, named })
+        Ok(Self { positional, named, seen: Cell::new(0) })
     }
 
     pub(in super::super) fn positional(&self) -> &[Value] {
+        self.seen.set(usize::MAX);
         &self.positional
+    }
+
+    /// An error if there are arguments that nobody looked at: they were meant to change something.
+    pub(in super::super) fn nothing_left(&self) -> Result<(), Error> {
+        if self.positional.len() > self.seen.get() {
+            return Err(ErrorKind::TooManyArguments.into());
+        }
+        self.named.assert_all_used()
     }
 
     /// The argument at this position, or of this name.
     pub(in super::super) fn get(&self, at: usize, name: &str) -> Result<Option<Value>, Error> {
+        self.seen.set(self.seen.get().max(at.saturating_add(1)));
         match self.positional.get(at) {
             Some(value) => Ok(Some(value.clone())),
             None => self.named(name),
@@ -64,11 +84,18 @@ pub(in super::super) fn add(environment: &mut Environment<'static>, name: &str, 
     for namespace in NAMESPACES {
         environment.add_filter(
             format!("{namespace}{name}"),
-            move |value: Value, given: Rest<ValueOrKwargs>| {
+            move |state: &mut State, value: Value, given: Rest<ValueOrKwargs>| {
                 if value.is_undefined() {
                     return Ok(value);
                 }
-                filter(&value, &Arguments::new(given)?)
+                let given = Arguments::new(given)?;
+                let result = filter(&value, &given)?;
+                given.nothing_left()?;
+                // Long texts cost what they take to make and to hold.
+                let length = |value: &Value| value.as_str().map_or(0, str::len);
+                let paid = u64::try_from((length(&value) + length(&result)) / LETTERS);
+                state.consume_fuel(paid.unwrap_or(u64::MAX))?;
+                Ok(result)
             },
         );
     }

@@ -27,13 +27,18 @@ pub(super) fn install(environment: &mut Environment<'static>) {
         written(value, given, Some(indent))
     });
     add(environment, "from_json", |value, _| {
-        let text = python::text(value)?;
+        let text = value.as_str().ok_or_else(|| said("JSON is read from text"))?;
         let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|_| said("this is no JSON"))?;
+            serde_json::from_str(text).map_err(|_| said("this is no JSON"))?;
+        if has_huge_integer(text) {
+            return Err(said("an integer needs more than 64 bits"));
+        }
         from_json(&json)
     });
     add(environment, "from_yaml", |value, _| {
-        let source = Source::extra(python::text(value)?);
+        // What is no text is passed on.
+        let Some(text) = value.as_str() else { return Ok(value.clone()) };
+        let source = Source::extra(text);
         let node = yaml::parse(&source, &mut Report::new());
         from_node(&node.ok_or_else(|| said("this is no YAML"))?)
     });
@@ -152,6 +157,31 @@ fn key_text(key: &Value) -> Result<String, Error> {
         ValueKind::Bool => Ok(if key.is_true() { "true" } else { "false" }.into()),
         _ => python::text(key),
     }
+}
+
+/// Whether an integer in valid JSON does not fit, which would be read as a float.
+fn has_huge_integer(json: &str) -> bool {
+    let mut letters = json.char_indices().peekable();
+    while let Some((start, c)) = letters.next() {
+        if c == '"' {
+            while let Some((_, c)) = letters.next().filter(|(_, c)| *c != '"') {
+                if c == '\\' {
+                    letters.next();
+                }
+            }
+        } else if c == '-' || c.is_ascii_digit() {
+            let mut end = start + 1;
+            let in_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+            while letters.next_if(|(_, c)| in_number(*c)).is_some() {
+                end += 1;
+            }
+            let number = json.get(start..end).unwrap_or_default();
+            if !number.contains(['.', 'e', 'E']) && number.parse::<i64>().is_err() {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 fn from_json(json: &serde_json::Value) -> Result<Value, Error> {

@@ -1,7 +1,6 @@
 //! Filters on text: Jinja's and Ansible's, with Python's results.
 
 use aws_lc_rs::digest;
-use fancy_regex::{Captures, Regex, RegexBuilder};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::{
@@ -9,30 +8,27 @@ use super::{
     arguments::{Arguments, add},
 };
 
-/// How often a pattern may go back before it is given up.
-const PATIENCE: usize = 100_000;
-
 pub(super) fn install(environment: &mut Environment<'static>) {
     add(environment, "string", |value, _| Ok(python::text(value)?.into()));
     add(environment, "join", join);
     add(environment, "split", split);
     add(environment, "capitalize", |value, _| Ok(capitalized(&python::text(value)?).into()));
-    add(environment, "regex_replace", regex_replace);
-    add(environment, "regex_search", regex_search);
-    add(environment, "regex_findall", regex_findall);
-    add(environment, "regex_escape", |value, _| Ok(escaped(&python::text(value)?).into()));
-    add(environment, "quote", |value, _| Ok(quoted(&python::text(value)?).into()));
-    add(environment, "basename", |value, _| {
-        Ok(python::text(value)?.rsplit('/').next().unwrap_or_default().into())
+    add(environment, "indent", indent);
+    for name in ["escape", "e"] {
+        add(environment, name, |value, _| Ok(for_html(&python::text(value)?).into()));
+    }
+    add(environment, "quote", |value, _| {
+        Ok(quoted(&if value.is_none() { String::new() } else { python::text(value)? }).into())
     });
-    add(environment, "dirname", dirname);
-    add(environment, "splitext", splitext);
     add(environment, "hash", |value, given| {
         hash(value, &given.text(0, "hashtype")?.unwrap_or_else(|| "sha1".into()))
     });
     add(environment, "checksum", |value, _| hash(value, "sha1"));
     add(environment, "sha1", |value, _| hash(value, "sha1"));
-    add(environment, "b64encode", |value, _| Ok(encode(python::text(value)?.as_bytes()).into()));
+    add(environment, "b64encode", |value, given| {
+        only_utf8(given)?;
+        Ok(encode(python::text(value)?.as_bytes()).into())
+    });
     add(environment, "b64decode", decode);
 }
 
@@ -61,154 +57,71 @@ fn join(value: &Value, given: &Arguments) -> Result<Value, Error> {
     Ok(joined.into())
 }
 
-/// Python's `str.split`.
 fn split(value: &Value, given: &Arguments) -> Result<Value, Error> {
+    let separator = given.get(0, "sep")?.filter(|separator| !separator.is_none());
+    let separator = separator.map(|separator| python::text(&separator)).transpose()?;
+    let most = given.get(1, "maxsplit")?.and_then(|most| most.as_usize());
+    let parts = python::split(&python::text(value)?, separator.as_deref(), most);
+    Ok(parts.ok_or_else(|| said("an empty separator"))?.into())
+}
+
+/// Jinja's `indent`: by a number of blanks or by a text.
+fn indent(value: &Value, given: &Arguments) -> Result<Value, Error> {
     let text = python::text(value)?;
-    let most = given.get(1, "maxsplit")?.and_then(|most| most.as_usize()).unwrap_or(usize::MAX - 1);
-    let parts: Vec<String> = match given.text(0, "sep")? {
-        Some(separator) if separator.is_empty() => return Err(said("an empty separator")),
-        Some(separator) => text.splitn(most + 1, &separator).map(str::to_owned).collect(),
-        None => text.split_whitespace().map(str::to_owned).collect(),
+    let lead = match given.get(0, "width")? {
+        Some(width) => match (width.as_str(), width.as_usize()) {
+            (Some(lead), _) => lead.to_owned(),
+            (None, Some(width)) if width <= LONGEST => " ".repeat(width),
+            (None, _) => return Err(said("the width is a number of blanks, or a text")),
+        },
+        None => " ".repeat(4),
     };
-    Ok(parts.into())
+    let (first, blank) = (given.flag(1, "first")?, given.flag(2, "blank")?);
+    // A line break at the end opens one more line, which is empty.
+    let text = text + "\n";
+    let lines = python::lines(&text);
+    if lines.len().saturating_mul(lead.len()).saturating_add(text.len()) > LONGEST {
+        return Err(ErrorKind::OutOfFuel.into());
+    }
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        out.push_str(if at == 0 { "" } else { "\n" });
+        if (at == 0 && first) || (at > 0 && (blank || !line.is_empty())) {
+            out.push_str(&lead);
+        }
+        out.push_str(line);
+    }
+    Ok(out.into())
+}
+
+fn for_html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn only_utf8(given: &Arguments) -> Result<(), Error> {
+    match given.text(0, "encoding")? {
+        Some(name) if !matches!(&*name.to_lowercase(), "utf-8" | "utf8") => {
+            Err(said("of the encodings only UTF-8 is known here"))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     first + &letters.as_str().to_lowercase()
-}
-
-fn pattern(given: &Arguments, at: usize, name: &str, flags: usize) -> Result<Regex, Error> {
-    let written = given.needed(at, name)?.replace("(?P=", "\\k<").replace("\\Z", "\\z");
-    let mut prefix = String::new();
-    // Of a search the further arguments are groups.
-    let flag = |at: usize, name: &str| match flags {
-        0 => Ok(given.named(name)?.is_some_and(|value| value.is_true())),
-        first => given.flag(first + at, name),
-    };
-    if flag(0, "ignorecase")? {
-        prefix.push_str("(?i)");
-    }
-    if flag(1, "multiline")? {
-        prefix.push_str("(?m)");
-    }
-    RegexBuilder::new(&format!("{prefix}{written}"))
-        .backtrack_limit(PATIENCE)
-        .build()
-        .map_err(|_| said("this is no regular expression that is understood here"))
-}
-
-fn gave_up<T>(result: Result<T, fancy_regex::Error>) -> Result<T, Error> {
-    result.map_err(|_| said("the regular expression takes too long on this text"))
-}
-
-fn regex_replace(value: &Value, given: &Arguments) -> Result<Value, Error> {
-    let text = python::text(value)?;
-    let expression = pattern(given, 0, "pattern", 2)?;
-    let replacement = given.text(1, "replacement")?.unwrap_or_default();
-    let count = given.get(4, "count")?.and_then(|count| count.as_usize()).unwrap_or(0);
-    let mut replaced = String::new();
-    let mut end = 0;
-    for (number, found) in expression.captures_iter(text.as_str()).enumerate() {
-        if count > 0 && number >= count {
-            break;
-        }
-        let found = gave_up(found)?;
-        let Some(whole) = found.get(0) else { continue };
-        replaced.push_str(text.get(end..whole.start()).unwrap_or_default());
-        expand(&replacement, &found, &mut replaced)?;
-        end = whole.end();
-        if replaced.len() > LONGEST {
-            return Err(ErrorKind::OutOfFuel.into());
-        }
-    }
-    replaced.push_str(text.get(end..).unwrap_or_default());
-    Ok(replaced.into())
-}
-
-/// Python's replacement text: `\1`, `\g<1>`, `\g<name>`.
-fn expand(replacement: &str, found: &Captures<'_, str>, out: &mut String) -> Result<(), Error> {
-    let mut rest = replacement;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        let (group, next) = if let Some((name, next)) =
-            after.strip_prefix("g<").and_then(|after| after.split_once('>'))
-        {
-            (name, next)
-        } else {
-            let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
-            after.split_at(digits)
-        };
-        rest = next;
-        if group.is_empty() {
-            let c = rest.chars().next().unwrap_or('\\');
-            rest = rest.get(c.len_utf8()..).unwrap_or_default();
-            out.push_str(match c {
-                'n' => "\n",
-                't' => "\t",
-                'r' => "\r",
-                '\\' => "\\",
-                _ => return Err(said("the replacement has an escape that Python does not know")),
-            });
-            continue;
-        }
-        let matched = match group.parse::<usize>() {
-            Ok(number) if number < found.len() => found.get(number),
-            Ok(_) => return Err(said("the replacement names a group that the pattern has not")),
-            Err(_) => found.name(group),
-        };
-        out.push_str(matched.map_or("", |matched| matched.as_str()));
-    }
-    out.push_str(rest);
-    Ok(())
-}
-
-fn regex_search(value: &Value, given: &Arguments) -> Result<Value, Error> {
-    let text = python::text(value)?;
-    let expression = pattern(given, 0, "regex", 0)?;
-    let Some(found) = gave_up(expression.captures(text.as_str()))? else { return Ok(().into()) };
-    let groups = given.positional().get(1..).unwrap_or_default();
-    if groups.is_empty() {
-        return Ok(found.get(0).map_or("", |whole| whole.as_str()).into());
-    }
-    let mut values = Vec::new();
-    for group in groups {
-        let group = python::text(group)?;
-        let name = group.strip_prefix("\\g<").and_then(|name| name.strip_suffix('>'));
-        let name = name
-            .or_else(|| group.strip_prefix('\\'))
-            .ok_or_else(|| said("a group is `\\\\1` or `\\\\g<name>`"))?;
-        let matched = match name.parse::<usize>() {
-            Ok(number) => found.get(number),
-            Err(_) => found.name(name),
-        };
-        values.push(matched.map_or_else(|| Value::from(()), |matched| matched.as_str().into()));
-    }
-    Ok(values.into())
-}
-
-fn regex_findall(value: &Value, given: &Arguments) -> Result<Value, Error> {
-    let text = python::text(value)?;
-    let expression = pattern(given, 0, "regex", 0)?;
-    let mut all: Vec<Value> = Vec::new();
-    for found in expression.captures_iter(text.as_str()) {
-        let found = gave_up(found)?;
-        let group = |at: usize| Value::from(found.get(at).map_or("", |group| group.as_str()));
-        all.push(match found.len() {
-            1 => group(0),
-            2 => group(1),
-            groups => (1..groups).map(group).collect::<Vec<_>>().into(),
-        });
-    }
-    Ok(all.into())
-}
-
-/// Python's `re.escape`.
-fn escaped(text: &str) -> String {
-    let special = "()[]{}?*+-|^$\\.&~# \t\n\r\u{b}\u{c}";
-    let escape = |c: char| if special.contains(c) { vec!['\\', c] } else { vec![c] };
-    text.chars().flat_map(escape).collect()
 }
 
 /// Python's `shlex.quote`.
@@ -218,23 +131,6 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\"'\"'"))
-}
-
-fn dirname(value: &Value, _: &Arguments) -> Result<Value, Error> {
-    let text = python::text(value)?;
-    let head = text.rfind('/').and_then(|at| text.get(..=at)).unwrap_or_default();
-    let bare = head.trim_end_matches('/');
-    Ok(if bare.is_empty() { head.into() } else { bare.into() })
-}
-
-fn splitext(value: &Value, _: &Arguments) -> Result<Value, Error> {
-    let text = python::text(value)?;
-    let name = text.rfind('/').map_or(0, |at| at + 1);
-    let lead = text.get(name..).unwrap_or_default();
-    let first = name + (lead.len() - lead.trim_start_matches('.').len());
-    let dot = text.get(first..).and_then(|rest| rest.rfind('.')).map(|at| first + at);
-    let (root, ending) = text.split_at(dot.unwrap_or(text.len()));
-    Ok(vec![root.to_owned(), ending.to_owned()].into())
 }
 
 fn hash(value: &Value, kind: &str) -> Result<Value, Error> {
@@ -266,7 +162,8 @@ fn encode(bytes: &[u8]) -> String {
     text
 }
 
-fn decode(value: &Value, _: &Arguments) -> Result<Value, Error> {
+fn decode(value: &Value, given: &Arguments) -> Result<Value, Error> {
+    only_utf8(given)?;
     let wrong = || said("this is no Base64 of UTF-8 text");
     let text = python::text(value)?;
     let (mut number, mut bits, mut bytes) = (0u32, 0, Vec::new());
@@ -286,19 +183,4 @@ fn decode(value: &Value, _: &Arguments) -> Result<Value, Error> {
         return Err(wrong());
     }
     String::from_utf8(bytes).map(Value::from).map_err(|_| wrong())
-}
-
-/// Where a match must begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
-    Start,
-    None,
-}
-
-/// The tests `match` and `search`.
-pub(super) fn matches(value: &Value, given: &Arguments, anchor: Anchor) -> Result<bool, Error> {
-    let text = python::text(value)?;
-    let expression = pattern(given, 0, "pattern", 1)?;
-    let found = gave_up(expression.find(text.as_str()))?;
-    Ok(found.is_some_and(|found| anchor == Anchor::None || found.start() == 0))
 }
