@@ -21,7 +21,6 @@ VALUE = {"ORACLE_VALUE": "found"}
 
 # (case, expression) -> what docs/configuration.md says of it.
 ACCEPTED = {
-    ("expressions", "{% set y = 3 %}{{ y * 2 }}"): "a template with statements is always text",
     ("expressions", "{{ omit_me | default(omit) }}"): "`omit` is null",
     ("times", "{{ at }}"): "a time of day that goes through a template is text as it was written",
 }

@@ -131,7 +131,7 @@ fn truncated(number: f64) -> Whole {
     if !number.is_finite() {
         return Whole::None;
     }
-    if number >= LIMIT || number < -LIMIT {
+    if !(-LIMIT..LIMIT).contains(&number) {
         return Whole::TooLarge;
     }
     #[allow(clippy::cast_possible_truncation)]

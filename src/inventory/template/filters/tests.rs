@@ -16,7 +16,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     add(environment, &["match"], |value, given| regex::matches(value, given, Anchor::Start));
     add(environment, &["search"], |value, given| regex::matches(value, given, Anchor::None));
     add(environment, &["regex"], regex::is_regex);
-    add(environment, &["truthy"], |value, given| truth(value, given));
+    add(environment, &["truthy"], truth);
     add(environment, &["falsy"], |value, given| Ok(!truth(value, given)?));
     add(environment, &["contains"], |value, given| data::contains(value, &other(given)?));
     add(environment, &["subset", "issubset"], |value, given| {
