@@ -1,4 +1,4 @@
-//! Reaching the files of an inventory: through overlays and the vault, each one remembered.
+//! Reaching the files of an inventory: through overlays and the vault.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -27,7 +27,6 @@ pub(super) struct Disk {
     /// Under the names by which the inventory reaches them.
     overlays: Vec<Overlay>,
     vault: Arc<Vault>,
-    touched: Mutex<BTreeSet<PathBuf>>,
     /// Whether a sealed file was passed over.
     passed_over: AtomicBool,
 }
@@ -45,18 +44,9 @@ impl Disk {
         Self { overlays, vault, ..Self::default() }
     }
 
-    /// Every file and directory that was looked into.
-    pub(super) fn touched(&self) -> BTreeSet<PathBuf> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Whether a sealed file was passed over, as nothing is to be opened.
     pub(super) fn passed_over(&self) -> bool {
         self.passed_over.load(Ordering::Relaxed)
-    }
-
-    fn touch(&self, path: &Path) {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
     fn overlay(&self, path: &Path) -> Option<&Overlay> {
@@ -81,7 +71,6 @@ impl Disk {
 
     /// What a directory holds, sorted bytewise.
     pub(super) fn names(&self, directory: &Path) -> io::Result<BTreeSet<OsString>> {
-        self.touch(directory);
         let listed: io::Result<BTreeSet<_>> = fs::read_dir(directory)
             .and_then(|all| all.map(|entry| Ok(entry?.file_name())).collect());
         let laid_over: BTreeSet<OsString> = self
@@ -102,13 +91,8 @@ impl Disk {
     /// Reads a file of the inventory. A byte order mark is dropped, and a file that
     /// `ansible-vault` sealed as a whole is opened.
     pub(super) fn read(&self, path: &Path, report: &mut Report) -> Option<Arc<Source>> {
-        let (text, overlaid) = match self.overlay(path) {
-            Some(overlay) => (self.text(&overlay.contents, report)?, true),
-            None => (self.text(path, report)?, false),
-        };
-        if overlaid {
-            self.touch(path);
-        }
+        let contents = self.overlay(path).map_or(path, |overlay| &overlay.contents);
+        let text = Self::text(contents, report)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         if !text.starts_with(vault::MARK) {
             return Some(Source::file(path, text));
@@ -123,12 +107,11 @@ impl Disk {
         }
     }
 
-    fn text(&self, path: &Path, report: &mut Report) -> Option<Zeroizing<String>> {
+    fn text(path: &Path, report: &mut Report) -> Option<Zeroizing<String>> {
         let refuse = |report: &mut Report, check, message: &str, hint: &str| {
             report.push(Diagnostic::error(check, message).at(Source::whole_place(path)).hint(hint));
             None
         };
-        self.touch(path);
         let data = match fs::metadata(path) {
             Ok(data) => data,
             Err(error) => {

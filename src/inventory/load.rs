@@ -1,7 +1,7 @@
 //! From files to what they say of each host.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -117,11 +117,6 @@ impl Inventory {
     /// The text of a file that a template asks for.
     pub(super) fn text(&self, path: &Path, report: &mut Report) -> Option<Arc<Source>> {
         self.disk.read(path, report)
-    }
-
-    /// Every file and directory that was looked into so far.
-    pub fn touched(&self) -> BTreeSet<PathBuf> {
-        self.disk.touched()
     }
 
     /// The hosts that it names, sorted.
