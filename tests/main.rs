@@ -11,6 +11,7 @@ mod house;
 mod hub;
 mod inventory;
 mod inventory_command;
+mod inventory_fuzz;
 mod mirror;
 mod secrets;
 mod serve;

@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Report};
 
 use super::{
     Entry, Node, Origin, Value,
-    groups::{ALL, Tree},
+    groups::{ALL, Room, Tree},
     range::{self, BadRange},
 };
 
@@ -152,6 +152,10 @@ fn add_hosts(
     tree: &mut Tree,
     report: &mut Report,
 ) {
+    // Not even the names of more are made.
+    if tree.room(0) == Room::None {
+        return;
+    }
     let (names, port) = match range::expand(pattern) {
         Ok(expanded) => expanded,
         Err(problem) => {
@@ -159,8 +163,31 @@ fn add_hosts(
             return;
         }
     };
-    for name in names {
-        tree.add_host(group, &name, (port, origin), entries.clone());
+    named(group, &names, (port, origin), &entries, tree, report);
+}
+
+/// Adds the hosts that a pattern names, as far as there is room for them.
+pub(super) fn named(
+    group: &str,
+    names: &[String],
+    (port, origin): (Option<u16>, &Origin),
+    entries: &[Entry],
+    tree: &mut Tree,
+    report: &mut Report,
+) {
+    match tree.room(names.len()) {
+        Room::Enough => {
+            for name in names {
+                tree.add_host(group, name, (port, origin), entries.to_vec());
+            }
+        }
+        Room::JustFull => report.push(
+            Diagnostic::error("host-range", "the inventory names too many hosts")
+                .at(origin.place(false))
+                .label("this one and all behind it are left out")
+                .hint("is a range longer than it should be?"),
+        ),
+        Room::None => {}
     }
 }
 

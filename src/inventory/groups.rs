@@ -15,6 +15,18 @@ pub(super) const ALL: &str = "all";
 /// The group of hosts that are in no other.
 pub(super) const UNGROUPED: &str = "ungrouped";
 
+/// How often hosts may be named in all, the members of ranges counted one by one.
+const MOST_NAMED: usize = 200_000;
+
+/// Whether hosts may be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Enough,
+    /// From now on there is none; to be told once.
+    JustFull,
+    None,
+}
+
 /// Every group and host that the files of an inventory name.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
@@ -22,6 +34,8 @@ pub(super) struct Tree {
     hosts: BTreeMap<Arc<str>, Known>,
     /// The groups that are written below `all: children:`, in their order.
     top: Vec<Arc<str>>,
+    /// How often hosts were named.
+    named: usize,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +100,17 @@ impl Tree {
         let children = &mut self.group_mut(parent).children;
         if children.iter().all(|(known, _)| *known != child) {
             children.push((child, written));
+        }
+    }
+
+    /// Asks for room for so many hosts.
+    pub(super) fn room(&mut self, hosts: usize) -> Room {
+        let before = self.named;
+        self.named = before.saturating_add(hosts);
+        match (before > MOST_NAMED, self.named > MOST_NAMED) {
+            (true, _) => Room::None,
+            (false, true) => Room::JustFull,
+            (false, false) => Room::Enough,
         }
     }
 

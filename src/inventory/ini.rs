@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Report};
 
 use super::{
     Entry, Origin, Source, document,
-    groups::{Tree, UNGROUPED},
+    groups::{Room, Tree, UNGROUPED},
     literal, range,
 };
 
@@ -147,6 +147,10 @@ impl File<'_> {
         };
         let Some((pattern, assignments)) = words.split_first() else { return };
         let origin = self.origin(line, pattern.written);
+        // Not even the names of more are made.
+        if self.tree.room(0) == Room::None {
+            return;
+        }
         let expanded = range::expand(&pattern.text);
         let (hosts, port) = match expanded {
             Ok((hosts, port)) if !(pattern.text.ends_with(':') && port.is_none()) => (hosts, port),
@@ -179,9 +183,9 @@ impl File<'_> {
             let origin = self.origin(line, word.written.get(skip..).unwrap_or(word.written));
             self.assign(&mut entries, name, value, &origin);
         }
-        for host in hosts {
-            self.tree.add_host(group, &host, (port, &origin), entries.clone());
-        }
+        let mut report = Report::new();
+        document::named(group, &hosts, (port, &origin), &entries, self.tree, &mut report);
+        self.found.extend(report.sorted().into_iter().cloned());
     }
 
     fn variable(&mut self, group: &Arc<str>, line: &Line<'_>) {
