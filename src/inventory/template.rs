@@ -13,6 +13,7 @@ mod lookup;
 mod magic;
 mod objects;
 mod python;
+mod references;
 mod segments;
 mod shared;
 #[cfg(test)]
@@ -71,6 +72,13 @@ impl Scope {
         let engine = Engine::new(variables, &around, String::new(), &world);
         world.add(&around.host, &engine);
         Self { engine, _world: world }
+    }
+
+    /// The variables that the templates of a variable refer to directly, sorted, each once: what
+    /// stands in them, whether filling them in would look at it or not. None for a variable that is
+    /// not there.
+    pub fn references(&self, name: &str) -> Vec<Arc<str>> {
+        self.engine.variables.get(name).map_or_else(Vec::new, |node| references::of(node))
     }
 
     /// The variable with every template in it filled in: the same shape and origins, no

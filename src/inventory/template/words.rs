@@ -66,10 +66,16 @@ pub(super) fn undefined(engine: &Engine, site: Site<'_>, job: Job<'_>, culprit: 
 }
 
 pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Error) -> Failure {
+    let (Job::Expression(text) | Job::Statements(text)) = job;
     let unknown = |what: &str| {
         let name = error.detail().and_then(|detail| {
+            // A name may be a value, as in `map(secret)`: only what stands in the template is told.
             let is_name = |word: &&str| {
-                !matches!(*word, "filter" | "test" | "function" | "is" | "unknown")
+                text.contains(word)
+                    && !matches!(
+                        *word,
+                        "filter" | "test" | "function" | "lookup" | "is" | "unknown"
+                    )
                     && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
             };
             detail.split_whitespace().find(is_name).map(str::to_owned)
@@ -86,6 +92,9 @@ pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Erro
         }
         ErrorKind::UnknownFilter => ("unknown-filter", unknown("filter"), "no such filter"),
         ErrorKind::UnknownTest => ("unknown-test", unknown("test"), "no such test"),
+        ErrorKind::UnknownFunction if error.detail().is_some_and(|d| d.starts_with("lookup ")) => {
+            ("unknown-lookup", unknown("lookup"), "no such lookup")
+        }
         ErrorKind::UnknownFunction => {
             ("unknown-function", unknown("function"), "no such function or lookup")
         }
@@ -126,7 +135,7 @@ pub(super) fn broken(engine: &Engine, site: Site<'_>, job: Job<'_>, error: &Erro
     Failure::broken(
         site.item,
         match check {
-            "unknown-filter" | "unknown-test" | "unknown-function" => {
+            "unknown-filter" | "unknown-test" | "unknown-function" | "unknown-lookup" => {
                 diagnostic.hint(instead(check, &name.unwrap_or_default()))
             }
             _ => diagnostic,
@@ -175,22 +184,44 @@ pub(super) fn wish(job: Job<'_>) -> Option<&str> {
 
 /// What to use in the place of something that is not known.
 fn instead(check: &str, name: &str) -> String {
-    let known = match name {
-        "to_yaml" | "to_nice_yaml" => "use `to_json`: JSON is YAML",
-        "json_query" | "community.general.json_query" => "use `selectattr` and `map`",
-        "password_hash" | "random" | "shuffle" | "now" => {
-            "what it yields would change with every reading; compute it where the inventory is made"
-        }
-        name if name.contains("ipaddr") || name.starts_with("ansible.utils.") => {
+    let bare = name.strip_prefix("ansible.builtin.").unwrap_or(name);
+    let known = match (check, bare) {
+        (_, name) if name.starts_with("ansible.utils.") || name.contains("ipaddr") => {
             "the collection ansible.utils is not here; write the address itself"
         }
+        (_, "json_query" | "community.general.json_query") => "use `selectattr` and `map`",
+        ("unknown-lookup", name) if name.contains("aws") || name.contains("secretsmanager") => {
+            "AWS is not asked here; use `lookup('env', …)`, a vault value, or a credential of systemd"
+        }
+        ("unknown-lookup", name) if name.contains("vault") => {
+            "use `lookup('env', …)`, a value sealed by ansible-vault, or a credential of systemd"
+        }
+        ("unknown-lookup", "pipe" | "lines" | "url" | "template" | "password" | "csvfile") => {
+            "this program runs and fetches nothing for a value; use `lookup('env', …)` or a file"
+        }
+        ("unknown-lookup", _) => "known are `env`, `file`, `vars` and `dict`",
+        ("unknown-filter", "to_yaml" | "to_nice_yaml") => "use `to_json`: JSON is YAML",
+        ("unknown-filter", "md5") => "use `hash('sha256')`",
+        (_, "password_hash" | "random" | "shuffle" | "now") => {
+            "what it yields would change with every reading; compute it where the inventory is made"
+        }
+        ("unknown-test", "exists" | "file" | "directory" | "link" | "mount" | "same_file") => {
+            "templates do not look at the file system here"
+        }
+        (
+            "unknown-test",
+            "failed" | "failure" | "succeeded" | "success" | "changed" | "change" | "skipped"
+            | "skip" | "started" | "finished" | "reachable" | "unreachable",
+        ) => "there are no tasks here whose results could be tested",
+        (_, name) if name.matches('.').count() >= 2 => "collections of Ansible are not here",
         _ => "",
     };
     if !known.is_empty() {
         return known.into();
     }
     let near = match check {
-        "unknown-filter" => nearest(name, filters::KNOWN),
+        "unknown-filter" => nearest(bare, filters::KNOWN),
+        "unknown-test" => nearest(bare, filters::TESTS),
         _ => None,
     };
     match near {
