@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use super::{Host, Inventory, Node};
 
 mod convert;
+mod deep;
 mod engine;
 mod evaluate;
 mod failure;

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use super::{
     super::{Node, Value},
     Cause, Failure, Surroundings, convert,
-    evaluate::{FATAL, Lack},
+    evaluate::{FATAL, Frame, Lack},
     magic,
     objects::{self, Shelf},
     shared::Shared,
@@ -191,7 +191,9 @@ impl Engine {
 
     /// A variable for an expression. None if it is undefined, be it itself or what it needs.
     pub(super) fn look_up(self: &Arc<Self>, name: &str) -> Option<Evaluated> {
-        if self.shared.work().frames.last().is_some_and(|frame| frame.assumed.contains(name)) {
+        let item = Item::of_host(&self.prefix, name);
+        let is_assumed = |frame: &Frame| frame.assumed.contains(&item.label);
+        if self.shared.work().frames.last().is_some_and(is_assumed) {
             return Some(Evaluated::from(""));
         }
         if let Some(value) = self.magic.get(name) {
@@ -201,10 +203,10 @@ impl Engine {
             return Some(Evaluated::from_object(HostVars(self.world.clone())));
         }
         if let Some(node) = self.variables.get(name) {
-            return self.fetch(Item::of_host(&self.prefix, name), node);
+            return self.fetch(item, node);
         }
         if !self.shared.strict.globals().any(|(global, _)| global == name) {
-            self.lack(Lack { label: name.into(), failures: Vec::new() });
+            self.lack(Lack { label: item.label, failures: Vec::new() });
         }
         None
     }

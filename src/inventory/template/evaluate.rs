@@ -10,6 +10,7 @@ use super::{
     super::{Node, Value},
     Cause, Failure,
     convert::{self, Unfit},
+    deep,
     engine::{Engine, Item, add, gather},
     objects::{Shelf, Variables, is_omitted},
     python,
@@ -79,9 +80,7 @@ impl Engine {
         text: &str,
     ) -> Result<Node, Vec<Failure>> {
         let site = Site { item, node, text, offset: 0 };
-        let cut = segments::cut(text).map_err(|unclosed| {
-            vec![words::unclosed(self, Site { offset: unclosed.at, ..site })]
-        })?;
+        let cut = segments::cut(text).map_err(|why| vec![words::uncut(self, site, &why)])?;
         match cut {
             Cut::Text => Ok(Node { template: false, ..node.clone() }),
             Cut::Lone(range) => {
@@ -242,24 +241,35 @@ impl Engine {
             Job::Expression(text) => environment
                 .compile_expression_owned(segments::literal(text))
                 .and_then(|expression| expression.eval(variables)),
-            Job::Statements(text) => {
-                environment.render_named_str("template", text, variables).map(|text| {
-                    let written = self.emitted();
-                    // Of the only value that makes up the text, the type is kept.
-                    match written.as_slice() {
-                        [] if text.is_empty() => Evaluated::from(()),
-                        [only] if python::text(only).is_ok_and(|written| written == text) => {
-                            only.clone()
-                        }
-                        _ => Evaluated::from(text),
-                    }
-                })
+            Job::Statements(text) if text.contains("namespace") => {
+                deep::run(|| self.with_statements(environment, text, variables))
             }
+            Job::Statements(text) => self.with_statements(environment, text, variables),
         };
         *self.emitted() = outside;
         let caught = std::mem::replace(&mut *self.caught(), before);
         let frame = self.shared.work().frames.pop().unwrap_or_default();
         (result, frame, caught)
+    }
+
+    fn with_statements(
+        &self,
+        environment: &Environment<'static>,
+        text: &str,
+        variables: Evaluated,
+    ) -> Result<Evaluated, Error> {
+        let result = environment.render_named_str("template", text, variables);
+        // What was written may nest deep: it is let go here, as are the values in an error.
+        let written = std::mem::take(&mut *self.emitted());
+        let text = result.map_err(|error| {
+            Error::new(error.kind(), error.detail().unwrap_or_default().to_owned())
+        })?;
+        // Of the only value that makes up the text, the type is kept.
+        Ok(match written.as_slice() {
+            [] if text.is_empty() => Evaluated::from(()),
+            [only] if python::text(only).is_ok_and(|written| written == text) => only.clone(),
+            _ => Evaluated::from(text),
+        })
     }
 
     fn emitted(&self) -> std::sync::MutexGuard<'_, Vec<Evaluated>> {
@@ -284,9 +294,11 @@ impl Engine {
     fn missing(&self, site: Site<'_>, job: Job<'_>, lack: Lack) -> Vec<Failure> {
         let name = &site.item.label;
         if lack.failures.is_empty() {
-            let place = words::place_of_name(self, site, job, &lack.label);
+            // Of another host the template has the name alone.
+            let bare = lack.label.rsplit_once("'].").map_or(&*lack.label, |(_, bare)| bare);
+            let place = words::place_of_name(self, site, job, bare);
             let known = self.variables.keys().map(|known| &**known);
-            let near = nearest(&lack.label, known);
+            let near = nearest(bare, known);
             let mut failure = Failure::missing(&lack.label, name, place, near);
             if let Some(said) = words::wish(job) {
                 failure.diagnostic.label = Some(said.to_owned());

@@ -23,23 +23,36 @@ pub(super) enum Segment {
     Expression(Range<usize>),
 }
 
-/// A template that begins here and has no end.
+/// Why a scalar cannot be cut.
 #[derive(Debug, PartialEq)]
-pub(super) struct Unclosed {
-    pub(super) at: usize,
+pub(super) enum Uncut {
+    /// A template that begins here has no end.
+    Unclosed(usize),
+    /// A template that begins here, or all together, are more than is worked on.
+    TooLong(usize),
 }
+
+/// How many operators an expression may have: each takes stack while it is taken apart.
+const MOST_OPERATORS: usize = 300;
+
+/// How many expressions and statements a scalar may have.
+const MOST_SEGMENTS: usize = 500;
 
 /// Start delimiters. `<<` needs its blank: without it, it is a shell's here-document or a shift.
 const STARTS: [(&str, &str); 4] = [("{{", "}}"), ("<< ", ">>"), ("{%", "%}"), ("{#", "#}")];
 
-pub(super) fn cut(text: &str) -> Result<Cut, Unclosed> {
+pub(super) fn cut(text: &str) -> Result<Cut, Uncut> {
     let mut segments = Vec::new();
     let mut statements = false;
     let mut at = 0;
     while let Some((start, (open, close))) = next_start(text, at) {
         let inside = start + open.len();
-        let end = find_end(text, inside, close).ok_or(Unclosed { at: start })?;
+        let end = find_end(text, inside, close).ok_or(Uncut::Unclosed(start))?;
         let expression = text.get(inside..end).unwrap_or("");
+        let too_long = open != "{#" && operators(expression) > MOST_OPERATORS;
+        if too_long || segments.len() > MOST_SEGMENTS {
+            return Err(Uncut::TooLong(start));
+        }
         statements |= matches!(open, "{%" | "{#")
             || (open == "{{" && (expression.starts_with(['-', '+']) || expression.ends_with('-')));
         if start > at {
@@ -98,6 +111,42 @@ fn find_end(text: &str, from: usize, close: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// At least as many as the expression has, outside of quotes.
+fn operators(expression: &str) -> usize {
+    let mut count = 0;
+    let mut quote = None;
+    let mut escaped = false;
+    let mut word = 0;
+    for c in expression.chars() {
+        match (c, quote) {
+            _ if escaped => escaped = false,
+            ('\\', Some(_)) => escaped = true,
+            (c, Some(open)) if c == open => quote = None,
+            (_, Some(_)) => {}
+            ('"' | '\'', None) => quote = Some(c),
+            (
+                '|' | '+' | '-' | '*' | '/' | '%' | '~' | '.' | '<' | '>' | '=' | '!' | '(' | '[',
+                None,
+            ) => {
+                count += 1;
+            }
+            // Two words beside each other have an operator between them, or one is it.
+            (c, None) if c.is_alphanumeric() => {
+                count += usize::from(word == 1);
+                word = 2;
+                continue;
+            }
+            (' ' | '\n' | '\t' | '\r', None) if word > 0 => {
+                word = 1;
+                continue;
+            }
+            _ => {}
+        }
+        word = 0;
+    }
+    count
 }
 
 /// An expression in which a backslash is a backslash, as Ansible has it: `'\\1'` needs no second one.
@@ -163,7 +212,8 @@ mod tests {
                 })
                 .collect(),
             Ok(Cut::Statements(jinja)) => format!("jinja {jinja}"),
-            Err(Unclosed { at }) => format!("unclosed at {at}"),
+            Err(Uncut::Unclosed(at)) => format!("unclosed at {at}"),
+            Err(Uncut::TooLong(at)) => format!("too long at {at}"),
         }
     }
 

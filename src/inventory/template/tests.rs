@@ -1,6 +1,9 @@
 use super::*;
 
 mod ansible;
+mod hosts;
+mod limits;
+mod words;
 
 use crate::{
     diagnostic::Report,

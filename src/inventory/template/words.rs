@@ -10,6 +10,7 @@ use super::{
     engine::Engine,
     evaluate::{Job, Site},
     filters,
+    segments::Uncut,
 };
 
 /// What begins the detail of an error that may be told as it is: words of ours, without a value.
@@ -22,7 +23,18 @@ pub(super) fn undefined_expression(error: &Error) -> String {
     before.and_then(|before| before.split('`').next_back()).unwrap_or("").to_owned()
 }
 
-pub(super) fn unclosed(engine: &Engine, site: Site<'_>) -> Failure {
+pub(super) fn uncut(engine: &Engine, site: Site<'_>, why: &Uncut) -> Failure {
+    let site = match why {
+        Uncut::Unclosed(offset) => Site { offset: *offset, ..site },
+        Uncut::TooLong(offset) => {
+            let open = site.text.get(*offset..*offset + 2).unwrap_or("");
+            let diagnostic = Diagnostic::error("template-syntax", "the template is too long")
+                .at(place(engine, site, *offset, open))
+                .label("more than 300 operators in one expression, or 500 templates in one value")
+                .hint("keep parts of it in variables of their own");
+            return Failure::broken(site.item, diagnostic);
+        }
+    };
     let open = site.text.get(site.offset..site.offset + 2).unwrap_or("");
     let (label, hint) = match open {
         "<<" => (
