@@ -45,6 +45,7 @@ impl Clock for Hand {
 struct Bench {
     fake: hub::Hub,
     hub: Hub,
+    config: HubConfig,
     clock: Arc<Hand>,
     metrics: Metrics,
 }
@@ -56,8 +57,16 @@ impl Bench {
 
     fn with(change: impl FnOnce(&mut HubConfig)) -> Self {
         let fake = hub::Hub::start();
-        let (hub, clock, metrics) = client(&fake, change);
-        Self { fake, hub, clock, metrics }
+        let mut config = config(&fake);
+        change(&mut config);
+        let (hub, clock, metrics) = client_of(config.clone());
+        Self { fake, hub, config, clock, metrics }
+    }
+
+    /// Tells the client something else while it works.
+    fn change(&mut self, change: impl FnOnce(&mut HubConfig)) {
+        change(&mut self.config);
+        self.hub.adopt(self.hub.prepare(self.config.clone()).unwrap());
     }
 
     /// Moves both clocks, the client's and the fake's.
@@ -67,15 +76,23 @@ impl Bench {
     }
 }
 
-fn client(fake: &hub::Hub, change: impl FnOnce(&mut HubConfig)) -> (Hub, Arc<Hand>, Metrics) {
+fn config(fake: &hub::Hub) -> HubConfig {
     // Long enough that a slow machine changes nothing; tests of a timeout set their own.
     let timing = Timing {
         backoff: Duration::from_millis(1),
         patience: Duration::from_secs(60),
         ..Timing::default()
     };
-    let mut config = HubConfig { url: fake.url(), timing, ..HubConfig::default() };
+    HubConfig { url: fake.url(), timing, ..HubConfig::default() }
+}
+
+fn client(fake: &hub::Hub, change: impl FnOnce(&mut HubConfig)) -> (Hub, Arc<Hand>, Metrics) {
+    let mut config = config(fake);
     change(&mut config);
+    client_of(config)
+}
+
+fn client_of(config: HubConfig) -> (Hub, Arc<Hand>, Metrics) {
     let clock = Arc::new(Hand(Mutex::new(SystemTime::now())));
     let metrics = Metrics::new();
     let hub = Hub::new(config, Handle::current(), clock.clone(), metrics.clone()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use reqwest::{Client, Proxy, header::HeaderValue, redirect::Policy};
 use tokio::runtime::Handle;
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// What a [`Hub`] is told of its upstream.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HubConfig {
     /// Where the registry is: `https://registry-1.docker.io`.
     pub url: String,
@@ -45,7 +46,7 @@ pub struct HubConfig {
 }
 
 /// How long is waited for what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// For a connection.
     pub connect: Duration,
@@ -99,10 +100,29 @@ pub enum BadUpstream {
 /// A registry and its token service, seen through their limits. Everything it does runs on the
 /// engine; its methods may be awaited anywhere, and what they began ends when they are dropped.
 /// Only [`Blob::chunks`] must be polled on the engine, as the flight's task does.
+///
+/// What it was told of its upstream can be exchanged while it works ([`Hub::prepare`]).
 #[derive(Clone)]
 pub struct Hub {
-    pub(super) registry: Arc<Registry>,
+    current: Arc<ArcSwap<Current>>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
     engine: Handle,
+}
+
+/// The registry that is asked now, and what it was made of.
+struct Current {
+    config: HubConfig,
+    registry: Arc<Registry>,
+}
+
+/// What a [`Hub`] could be told next, and would work with.
+pub struct Prepared(Option<Arc<Current>>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Hub {
@@ -122,72 +142,45 @@ impl Hub {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Result<Self, BadUpstream> {
-        let HubConfig { url, ca_pem, proxy, redirect_hosts, credential, timing } = config;
-        let upstream = web_address(&url).ok_or(BadUpstream::Url)?;
-        if !upstream.username().is_empty() || upstream.password().is_some() {
-            return Err(BadUpstream::Url);
-        }
-        let mut root = upstream.clone();
-        root.set_query(None);
-        root.set_fragment(None);
-        root.set_path(&format!("{}/v2/", upstream.path().trim_end_matches('/')));
-        let credential = credential.map(|pair| basic(&pair)).transpose()?;
-
-        let mut trusted = Trusted::default();
-        trusted.add(upstream.host_str().unwrap_or_default());
-        for host in &redirect_hosts {
-            trusted.add(host);
-        }
-        let hops = Arc::new(trusted);
-        let redirects = Redirects::new(upstream.clone(), hops.clone());
-
-        let proxy = proxy.filter(|proxy| !proxy.is_empty());
-        let proxy = proxy.map(|proxy| web_address(proxy.expose()).ok_or(BadUpstream::Proxy));
-        let proxy = proxy.transpose()?;
-        // The client looks up the proxy's name like any other.
-        let mut lookups = Trusted::default();
-        for host in redirect_hosts
-            .iter()
-            .map(String::as_str)
-            .chain([&upstream].into_iter().chain(proxy.as_ref()).filter_map(Url::host_str))
-        {
-            lookups.add(host);
-        }
-        let guard = GuardedResolver { trusted: Arc::new(lookups) };
-
-        let mut tls = roots::tls(ca_pem.as_deref(), upstream.scheme() == "https")?;
-        let client = |tls| {
-            let mut builder = Client::builder()
-                .tls_backend_preconfigured(tls)
-                .redirect(Policy::none())
-                .referer(false)
-                .no_proxy()
-                .connect_timeout(timing.connect)
-                .tcp_keepalive(Duration::from_secs(60))
-                .user_agent(concat!("registry-mirror/", env!("CARGO_PKG_VERSION")));
-            if let Some(proxy) = &proxy {
-                builder = builder.proxy(Proxy::all(proxy.clone()).map_err(|_| BadUpstream::Proxy)?);
-            }
-            Ok(builder)
+        let pace = |timing: Timing| {
+            Pace::new(clock.clone(), metrics.clone(), timing.idle, timing.patience)
         };
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let large = client(tls.clone())?.http1_only().dns_resolver(guard);
-        tls.alpn_protocols.insert(0, b"h2".to_vec());
-        // A dead connection is found out before a request has waited for its deadline.
-        let small = client(tls)?
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(5));
-        let wire = Arc::new(Wire {
-            small: small.build().map_err(|_| BadUpstream::Client)?,
-            large: large.build().map_err(|_| BadUpstream::Client)?,
-            timing,
-            redirects,
-            pace: Pace::new(clock.clone(), metrics.clone(), timing.idle, timing.patience),
-            clock,
-            metrics,
-        });
-        let tokens = Tokens::new(wire.clone(), root.clone(), credential);
-        Ok(Self { registry: Arc::new(Registry::new(wire, tokens, root)), engine })
+        let registry = registry(&config, pace(config.timing), clock.clone(), metrics.clone())?;
+        let current = Current { config, registry: Arc::new(registry) };
+        let current = Arc::new(ArcSwap::from_pointee(current));
+        Ok(Self { current, clock, metrics, engine })
+    }
+
+    /// A client of `config`, that [`Self::adopt`] will ask from then on; of the same upstream, the
+    /// one that is asked now, if nothing changed. What is known of the upstream's limits it keeps
+    /// as far as they bind it: all of it for the same account, else what counts by our address.
+    ///
+    /// # Errors
+    /// See [`BadUpstream`].
+    pub fn prepare(&self, config: HubConfig) -> Result<Prepared, BadUpstream> {
+        let now = self.current.load_full();
+        if now.config == config {
+            return Ok(Prepared(None));
+        }
+        let HubConfig { url, credential, timing, .. } = &config;
+        let pace = if *url == now.config.url {
+            now.registry.wire.pace.heir(*timing, *credential == now.config.credential)
+        } else {
+            Pace::new(self.clock.clone(), self.metrics.clone(), timing.idle, timing.patience)
+        };
+        let registry = registry(&config, pace, self.clock.clone(), self.metrics.clone())?;
+        Ok(Prepared(Some(Arc::new(Current { config, registry: Arc::new(registry) }))))
+    }
+
+    /// From now on requests are made with `prepared`; those under way end as they began.
+    pub fn adopt(&self, prepared: Prepared) {
+        if let Some(current) = prepared.0 {
+            self.current.store(current);
+        }
+    }
+
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        self.current.load().registry.clone()
     }
 
     async fn on_engine<T: Send + 'static, F>(
@@ -197,10 +190,86 @@ impl Hub {
     where
         F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
     {
-        let task = AbortOnDropHandle::new(self.engine.spawn(work(self.registry.clone())));
+        let task = AbortOnDropHandle::new(self.engine.spawn(work(self.registry())));
         // A task ends otherwise only when the engine does.
         task.await.unwrap_or_else(|_| Err(UpstreamError::lasting("this node is stopping")))
     }
+}
+
+/// A client of the upstream that `config` names, within the limits of `pace`.
+fn registry(
+    config: &HubConfig,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+) -> Result<Registry, BadUpstream> {
+    let HubConfig { url, ca_pem, proxy, redirect_hosts, credential, timing } = config;
+    let timing = *timing;
+    let upstream = web_address(url).ok_or(BadUpstream::Url)?;
+    if !upstream.username().is_empty() || upstream.password().is_some() {
+        return Err(BadUpstream::Url);
+    }
+    let mut root = upstream.clone();
+    root.set_query(None);
+    root.set_fragment(None);
+    root.set_path(&format!("{}/v2/", upstream.path().trim_end_matches('/')));
+    let credential = credential.as_ref().map(basic).transpose()?;
+
+    let mut trusted = Trusted::default();
+    trusted.add(upstream.host_str().unwrap_or_default());
+    for host in redirect_hosts {
+        trusted.add(host);
+    }
+    let hops = Arc::new(trusted);
+    let redirects = Redirects::new(upstream.clone(), hops.clone());
+
+    let proxy = proxy.as_ref().filter(|proxy| !proxy.is_empty());
+    let proxy = proxy.map(|proxy| web_address(proxy.expose()).ok_or(BadUpstream::Proxy));
+    let proxy = proxy.transpose()?;
+    // The client looks up the proxy's name like any other.
+    let mut lookups = Trusted::default();
+    for host in redirect_hosts
+        .iter()
+        .map(String::as_str)
+        .chain([&upstream].into_iter().chain(proxy.as_ref()).filter_map(Url::host_str))
+    {
+        lookups.add(host);
+    }
+    let guard = GuardedResolver { trusted: Arc::new(lookups) };
+
+    let mut tls = roots::tls(ca_pem.as_deref(), upstream.scheme() == "https")?;
+    let client = |tls| {
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(timing.connect)
+            .tcp_keepalive(Duration::from_secs(60))
+            .user_agent(concat!("registry-mirror/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = &proxy {
+            builder = builder.proxy(Proxy::all(proxy.clone()).map_err(|_| BadUpstream::Proxy)?);
+        }
+        Ok(builder)
+    };
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let large = client(tls.clone())?.http1_only().dns_resolver(guard);
+    tls.alpn_protocols.insert(0, b"h2".to_vec());
+    // A dead connection is found out before a request has waited for its deadline.
+    let small = client(tls)?
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(5));
+    let wire = Arc::new(Wire {
+        small: small.build().map_err(|_| BadUpstream::Client)?,
+        large: large.build().map_err(|_| BadUpstream::Client)?,
+        timing,
+        redirects,
+        pace,
+        clock,
+        metrics,
+    });
+    let tokens = Tokens::new(wire.clone(), root.clone(), credential);
+    Ok(Registry::new(wire, tokens, root))
 }
 
 /// An http or https address with a host.
@@ -291,10 +360,10 @@ impl Upstream for Hub {
     }
 
     fn limits(&self) -> Limits {
-        self.registry.limits()
+        self.registry().limits()
     }
 
     fn cooling(&self) -> Option<(Scope, std::time::SystemTime)> {
-        self.registry.cooling()
+        self.registry().cooling()
     }
 }

@@ -24,7 +24,7 @@ use futures_util::stream::BoxStream;
 
 use crate::oci::{Digest, MediaType, Name, Reference};
 
-pub use hub::{BadUpstream, Hub, HubConfig, Timing};
+pub use hub::{BadUpstream, Hub, HubConfig, Prepared, Timing};
 
 /// For whom a request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Limits, Scope, UpstreamError};
+use super::{Limits, Scope, Timing, UpstreamError};
 use crate::{
     clock::Clock,
     telemetry::{Kind, Metrics},
@@ -56,18 +56,26 @@ pub(super) struct Pace {
     idle: Duration,
     /// The others wait for it no longer than this.
     patience: Duration,
-    state: Mutex<State>,
+    /// What counts by our address, whoever we say that we are.
+    state: Arc<Mutex<State>>,
+    /// What counts by the account.
+    account: Arc<Mutex<Account>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     everything: Option<SystemTime>,
     abuse_step: Option<Duration>,
-    pulls: [Option<Cooling>; 2],
-    limits: Limits,
+    pulls: Option<Cooling>,
     answered: Option<Instant>,
     first: Option<First>,
     turns: u64,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    pulls: Option<Cooling>,
+    limits: Limits,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,12 +116,39 @@ impl Pace {
         idle: Duration,
         patience: Duration,
     ) -> Self {
-        Self { clock, metrics, idle, patience, state: Mutex::default() }
+        let (state, account) = (Arc::default(), Arc::default());
+        Self { clock, metrics, idle, patience, state, account }
+    }
+
+    /// The limits of another client of the same upstream, which counts requests of either as ours.
+    /// Of another account it is told only what binds our address.
+    #[must_use]
+    pub(super) fn heir(&self, timing: Timing, same_account: bool) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            idle: timing.idle,
+            patience: timing.patience,
+            state: self.state.clone(),
+            account: if same_account { self.account.clone() } else { Arc::default() },
+        }
     }
 
     /// Nothing panics while it holds the lock; were it to, what it guards would still be sound.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at, or changes, what stops the pulls of `who`.
+    fn cooling_pulls<T>(&self, who: Who, then: impl FnOnce(&mut Option<Cooling>) -> T) -> T {
+        match who {
+            Who::Anonymous => then(&mut self.state().pulls),
+            Who::Credential => then(&mut self.account().pulls),
+        }
     }
 
     fn is_ahead(&self, until: SystemTime) -> bool {
@@ -171,21 +206,20 @@ impl Pace {
 
     /// A manifest's HEAD or GET, sent at `sent`, told what is left.
     pub(super) fn told(&self, who: Who, limits: Limits, sent: Instant) {
-        let mut state = self.state();
         // What was asked before the limit struck says nothing about it.
-        if limits.remaining != Some(0)
-            && state.pulls[who as usize].is_some_and(|cooling| sent > cooling.since)
-        {
-            state.pulls[who as usize] = None;
+        let is_over = |cooling: &mut Option<Cooling>| {
+            limits.remaining != Some(0) && cooling.take_if(|cooling| sent > cooling.since).is_some()
+        };
+        if self.cooling_pulls(who, is_over) {
             tracing::info!("the upstream's pull limit has pulls left again");
         }
-        state.limits = limits;
+        self.account().limits = limits;
         self.metrics.limits(limits.limit, limits.remaining);
     }
 
     /// Whether a manifest may be fetched.
     pub(super) fn pulls(&self, who: Who) -> Result<Pulls, UpstreamError> {
-        match self.state().pulls[who as usize] {
+        match self.cooling_pulls(who, |cooling| *cooling) {
             None => Ok(Pulls::Free),
             Some(Cooling { until, .. }) if self.is_ahead(until) => {
                 Err(UpstreamError::CoolingOff { until, scope: Scope::Pulls })
@@ -198,7 +232,7 @@ impl Pace {
     pub(super) fn no_pulls(&self, who: Who, wait: Option<Duration>) -> UpstreamError {
         let until = self.clock.now() + wait.unwrap_or(PULLS_STEP);
         let cooling = Cooling { since: Instant::now(), until };
-        let known = self.state().pulls[who as usize].replace(cooling).is_some();
+        let known = self.cooling_pulls(who, |before| before.replace(cooling)).is_some();
         if !known {
             self.metrics.cool_off("pulls");
             let seconds = wait.unwrap_or(PULLS_STEP).as_secs();
@@ -236,14 +270,13 @@ impl Pace {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.state().limits
+        self.account().limits
     }
 
     /// What waits now for callers who ask as `who`.
     pub(super) fn cooling(&self, who: Who) -> Option<(Scope, SystemTime)> {
-        let state = self.state();
-        let pulls = state.pulls[who as usize].map(|cooling| cooling.until);
-        self.everything(&state).map(|until| (Scope::Everything, until)).or_else(|| {
+        let pulls = self.cooling_pulls(who, |cooling| cooling.map(|cooling| cooling.until));
+        self.everything(&self.state()).map(|until| (Scope::Everything, until)).or_else(|| {
             pulls.filter(|until| self.is_ahead(*until)).map(|until| (Scope::Pulls, until))
         })
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use registry_mirror::{
     clock::Clock,
+    settings::Secret,
     upstream::{Limits, Scope, Trust::Public, Upstream, UpstreamError},
 };
 
@@ -188,4 +189,43 @@ async fn json_makes_a_pull_limit_only_of_a_manifest_get() {
     fake.fault(Kind::Tags, Fault::Raw(429, Vec::new(), json.to_vec()), 1);
     let error = hub.tags(&name("library/alpine"), "", Public).await.unwrap_err();
     assert_eq!(cooling(&error).unwrap().0, Scope::Everything);
+}
+
+#[tokio::test]
+async fn the_abuse_limit_binds_whoever_we_say_that_we_are() {
+    let mut bench = Bench::new();
+    let (repo, tagged) = (name("library/alpine"), tag("3.20"));
+    bench.fake.image("library/alpine", "3.20", &[]);
+    bench.fake.knobs(|knobs| knobs.abuse = Some(Abuse { retry_after: Some(120) }));
+    bench.hub.head(&repo, &tagged, Public).await.unwrap_err();
+    bench.fake.account("robot", "s3cret", &[], None);
+    bench.fake.knobs(|knobs| knobs.abuse = None);
+    let asked = bench.fake.total();
+    bench.change(credential);
+    let error = bench.hub.head(&repo, &tagged, Public).await.unwrap_err();
+    assert_eq!(cooling(&error).map(|(scope, _)| scope), Some(Scope::Everything));
+    assert_eq!(bench.fake.total(), asked, "the limit was forgotten with the credential");
+
+    // Another upstream does not count what this one counts.
+    let other = crate::support::hub::Hub::start();
+    other.image("library/alpine", "3.20", &[]);
+    bench.change(|config| (config.url, config.credential) = (other.url(), None));
+    bench.hub.head(&repo, &tagged, Public).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pull_limit_is_the_accounts_and_a_change_of_account_ends_it() {
+    let mut bench = Bench::with(credential);
+    let (repo, tagged) = (name("library/alpine"), tag("3.20"));
+    bench.fake.image("library/alpine", "3.20", &[]);
+    bench.fake.account("robot", "s3cret", &[], Some(0));
+    bench.fake.account("other", "s3cret", &[], None);
+    bench.hub.manifest(&repo, &tagged, Public).await.unwrap_err();
+    // The same account, told otherwise: still its limit.
+    bench.change(|config| config.redirect_hosts.push("cdn.test".into()));
+    let error = bench.hub.manifest(&repo, &tagged, Public).await.unwrap_err();
+    assert_eq!(cooling(&error).map(|(scope, _)| scope), Some(Scope::Pulls));
+    assert_eq!(bench.fake.count(Kind::Manifest), 1, "the limit was forgotten");
+    bench.change(|config| config.credential = Some(("other".into(), Secret::new("s3cret"))));
+    bench.hub.manifest(&repo, &tagged, Public).await.unwrap();
 }

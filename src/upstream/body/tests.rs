@@ -13,7 +13,7 @@ use crate::{
 fn wire() -> Arc<Wire> {
     let config = HubConfig { url: "http://127.0.0.1:1".to_owned(), ..HubConfig::default() };
     let hub = Hub::new(config, Handle::current(), clock::system(), Metrics::new()).unwrap();
-    hub.registry.wire.clone()
+    hub.registry().wire.clone()
 }
 
 /// An answer whose body comes in pieces, each after a pause.
