@@ -87,7 +87,7 @@ fn name(argument: &str) -> Option<&str> {
 
 /// Options of every command. They may stand before and after it and add up in that order; clap by
 /// itself would keep only the later ones.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// Inventory file or directory; of several the last is the strongest
     /// [default: /etc/registry-mirror/inventory]
@@ -112,6 +112,8 @@ pub struct Options {
 pub enum Command {
     /// Run the mirror
     Serve(Serve),
+    /// Have the running service read its configuration again; one that is refused changes nothing
+    Reload,
     /// Check the configuration, without network, store or daemon
     Validate(Validate),
     /// Print the settings as they are understood, secrets masked
@@ -126,15 +128,17 @@ pub enum Command {
 
 impl Command {
     /// What stands after the command.
-    pub fn options(&self) -> &Options {
-        match self {
+    pub fn options(&self) -> Options {
+        let options = match self {
+            Self::Reload => return Options::default(),
             Self::Serve(Serve { options })
             | Self::Validate(Validate { options, .. })
             | Self::Render(Render { options, .. })
             | Self::Explain(Explain { options, .. })
             | Self::Inventory(Inventory { options, .. })
             | Self::ClientConfig(ClientConfig { options, .. }) => options,
-        }
+        };
+        options.clone()
     }
 }
 

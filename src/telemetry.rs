@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
     },
+    time::SystemTime,
 };
 
 use prometheus_client::{
@@ -16,7 +17,7 @@ use prometheus_client::{
 
 mod logs;
 
-pub use logs::log_to_stderr;
+pub use logs::Logs;
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -103,6 +104,11 @@ struct ScopeLabel {
     scope: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 /// Every metric of the program. Cheap to clone; counting takes no lock once a label was seen.
 #[derive(Clone)]
 pub struct Metrics {
@@ -128,6 +134,9 @@ pub struct Metrics {
     disk_size: Gauge<u64, AtomicU64>,
     disk_free: Gauge<u64, AtomicU64>,
     pending_uploads: Gauge<u64, AtomicU64>,
+    reloads: Family<OutcomeLabel, Counter>,
+    reload_refused: Gauge<i64, AtomicI64>,
+    reloaded: Gauge<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -201,7 +210,18 @@ impl Metrics {
             "content that the shared store has yet to take",
             pending_uploads.clone(),
         );
+        let reloads = Self::counter(r, "reloads", "reloads of the configuration, by outcome");
+        let reload_refused =
+            Self::gauge(r, "reload_refused", "1 while the last reload was a refused one");
+        let reloaded = Self::counter(
+            r,
+            "reloaded_timestamp_seconds",
+            "when the configuration was last reloaded and taken; 0 since the start if never",
+        );
         Self {
+            reloads,
+            reload_refused,
+            reloaded,
             hits: metrics.0,
             misses: metrics.1,
             upstream_requests: metrics.2,
@@ -339,6 +359,17 @@ impl Metrics {
     pub fn disk(&self, size: u64, free: u64) {
         self.disk_size.set(size);
         self.disk_free.set(free);
+    }
+
+    /// A reload was taken, or refused.
+    pub fn reload(&self, taken: bool, now: SystemTime) {
+        let outcome = if taken { "taken" } else { "refused" };
+        self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.reload_refused.set(i64::from(!taken));
+        if taken {
+            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.reloaded.set(since.as_secs());
+        }
     }
 
     /// How much content the shared store has yet to take.

@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
-use crate::support::run::{Bench, Ran};
+use crate::{
+    serve::reload::Node,
+    support::run::{Bench, Ran},
+};
 
 /// What must never be seen. Any eight characters in a row of one of these in an output fail.
 const PASSWORD: &str = "dckr_pat_Kx93mQwZ7vLt";
@@ -113,7 +116,7 @@ fn hides_all(ran: &Ran, what: &dyn std::fmt::Display) {
 }
 
 /// Every command that reads a configuration, up to `-i`.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["validate"],
     &["validate", "--format", "json"],
     &["validate", "--format", "gitlab"],
@@ -126,6 +129,14 @@ const COMMANDS: [&[&str]; 12] = [
     &["explain", "docker_hub_password"],
     &["explain", "url", "--format", "json"],
     &["explain", "log_level"],
+    // No machine has the address, so that it ends where the mistake is none to it.
+    &[
+        "serve",
+        "-e",
+        "registry_mirror_data_path=data registry_mirror_listen_address=192.0.2.1",
+        "-e",
+        "registry_mirror_admin_address=192.0.2.1:5002",
+    ],
 ];
 
 /// Writes the inventory and runs the command on it, with a secret in `-e` and one in the environment.
@@ -152,4 +163,23 @@ fn no_command_shows_a_secret_beside_a_mistake() {
             }
         }
     }
+}
+
+#[test]
+fn no_reload_shows_a_secret_to_the_asker_or_the_log() {
+    let environment = [("HUB_TOKEN", LOOKED_UP), ("REGISTRY_MIRROR_DOCKER_HUB_TOKEN", LOOKED_UP)];
+    let node = Node::with(Bench::new(), "http://127.0.0.1:9", "", &environment);
+    let (mut taken, mut refused) = (0, 0);
+    for (at, mistake) in MISTAKES.iter().enumerate() {
+        for (number, style) in STYLES.iter().enumerate().filter(|(number, _)| at % 3 == number % 3)
+        {
+            node.put(&around(mistake, *style));
+            let ran = node.reload();
+            *(if ran.code == Some(0) { &mut taken } else { &mut refused }) += 1;
+            hides_all(&ran, &format_args!("`reload` on `{mistake}`, style {number}"));
+        }
+    }
+    assert!(taken > 3 && refused > 99, "{taken} were taken and {refused} refused");
+    let log = Ran { code: None, stdout: node.log(), stderr: String::new() };
+    hides_all(&log, &"the log");
 }

@@ -162,9 +162,7 @@ impl Ground {
 impl<T> Loaded<T> {
     /// Prints the report to stderr, in colour if that is a terminal.
     pub fn print_report(&self) {
-        let stderr = std::io::stderr();
-        let color = stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        eprint!("{}", self.report.human(color, &working_directory()));
+        eprint!("{}", self.report.human(has_color(), &working_directory()));
     }
 
     /// The exit status of a refusal: a file or a vault value that cannot be read leaves no verdict,
@@ -182,6 +180,11 @@ fn text_variables() -> BTreeMap<String, String> {
     env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Whether stderr is a terminal that takes colour (no-color.org).
+pub(super) fn has_color() -> bool {
+    std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 pub(super) fn working_directory() -> PathBuf {

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 
 mod client_config;
+mod control;
 mod explain;
 mod inventory;
 mod load;
+mod reload;
 mod render;
 pub mod serve;
 mod stdout;
@@ -26,14 +28,15 @@ const NO_START: u8 = 3;
 /// Runs the program. Wrong use ends it here, with the status that clap gives it, 2.
 pub fn main() -> ExitCode {
     let Cli { options, command } = Cli::of_process();
-    let options = options.and(command.options());
+    let options = options.and(&command.options());
     match command {
         Command::Serve(_) => {
             let loaded = load::settings(&options);
             loaded.print_report();
             let refusal = loaded.refusal();
-            loaded.settings.map_or(refusal, serve::run)
+            loaded.settings.map_or(refusal, |settings| serve::run(options, settings))
         }
+        Command::Reload => reload::run(&options),
         Command::Validate(asked) => {
             let loaded = load::as_it_would_be(&options, &asked);
             validate::run(&loaded, &load::strongest(&options), &asked)

@@ -9,10 +9,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    signal::unix::Signal,
+    sync::Mutex,
+    task::JoinHandle,
+};
 
 use super::{NO_START, REFUSED};
 use crate::{
+    cli::Options,
     clock::{self, Clock},
     mirror::{Mirror, Parts},
     server::{
@@ -21,12 +27,17 @@ use crate::{
     },
     settings::{Settings, Tls},
     store::fs::OpenError,
-    telemetry::{Metrics, log_to_stderr},
-    upstream::Upstream,
+    telemetry::{Logs, Metrics},
+    upstream::{Hub, Upstream},
 };
 
+mod control;
 mod lifetime;
 mod parts;
+mod reloading;
+
+use control::Control;
+use reloading::Reloader;
 
 /// How long tasks that are still running may take to see that they are no longer wanted.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
@@ -66,13 +77,12 @@ pub struct Service {
     pub mirror: Mirror,
     /// What it counts.
     pub metrics: Metrics,
-    /// Who it is, over TLS.
-    pub identity: Option<Arc<Identity>>,
 }
 
-/// Runs the service until it is told to stop.
-pub fn run(settings: Settings) -> ExitCode {
-    log_to_stderr(settings.log_level, settings.log_format);
+/// Runs the service until it is told to stop. `options` say where `settings` came from, and where
+/// the next ones will.
+pub fn run(options: Options, settings: Settings) -> ExitCode {
+    let logs = Logs::to_stderr(settings.log_level, settings.log_format);
     // Fails where another is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let engine = match Builder::new_multi_thread().thread_name("engine").enable_all().build() {
@@ -84,14 +94,19 @@ pub fn run(settings: Settings) -> ExitCode {
             ));
         }
     };
-    let code = engine.block_on(serve(settings, engine.handle()));
+    let code = engine.block_on(serve(options, settings, logs, engine.handle()));
     engine.shutdown_timeout(LAST_WORDS);
     code
 }
 
-async fn serve(settings: Settings, engine: &Handle) -> ExitCode {
+async fn serve(
+    options: Options,
+    settings: Settings,
+    logs: Option<Logs>,
+    engine: &Handle,
+) -> ExitCode {
     // Before anything listens, so that no signal finds the default, which is to die.
-    let signals = match lifetime::Signals::new() {
+    let mut signals = match lifetime::Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
             return failed(&Failure::without_hint(format!("cannot handle signals: {error}")));
@@ -100,16 +115,73 @@ async fn serve(settings: Settings, engine: &Handle) -> ExitCode {
     let metrics = Metrics::new();
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let clock = clock::system();
-    let service = parts::upstream(&settings.load(), engine, &clock, &metrics)
-        .and_then(|upstream| open(settings.clone(), upstream, clock, metrics, engine.clone()));
-    let service = match service {
-        Ok(service) => service,
+    let hub = parts::hub(&settings.load()).and_then(|config| {
+        let hub = Hub::new(config, engine.clone(), clock.clone(), metrics.clone());
+        hub.map_err(parts::unusable)
+    });
+    let service = hub.and_then(|hub| {
+        let upstream = Arc::new(hub.clone());
+        Ok((open(settings.clone(), upstream, clock, metrics, engine.clone())?, hub))
+    });
+    let (service, hub) = match service {
+        Ok((service, hub)) => (Arc::new(service), hub),
         Err(failure) => return failed(&failure),
     };
-    say_ready(&settings.load(), service.server.address);
     let mirror = service.mirror.clone();
     engine.spawn(async move { mirror.watch().await });
-    lifetime::until_told(&service, &settings, signals, engine).await
+    let reloader = Arc::new(Reloader {
+        options,
+        settings: settings.clone(),
+        hub,
+        service: service.clone(),
+        logs,
+        engine: engine.clone(),
+        turn: Mutex::default(),
+    });
+    let control = listen_for_commands(&reloader, engine);
+    let hangup = signals.hangup();
+    let reloads = engine.spawn(reload_on(hangup, reloader));
+    say_ready(&settings.load(), service.server.address);
+    let code = lifetime::until_told(&service, &settings, signals, engine).await;
+    // So that its socket is gone when we are.
+    if let Some(control) = control {
+        control.abort();
+        let _ = control.await;
+    }
+    reloads.abort();
+    code
+}
+
+/// Answers commands that come through the socket, if there can be one.
+fn listen_for_commands(reloader: &Arc<Reloader>, engine: &Handle) -> Option<JoinHandle<()>> {
+    let Some(path) = super::control::socket() else {
+        tracing::info!("there is no runtime directory; `reload` does not work, SIGHUP does");
+        return None;
+    };
+    let place = path.display().to_string();
+    match Control::open(&path) {
+        Ok(control) => Some(engine.spawn(control.answer(reloader.clone(), engine.clone()))),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                place,
+                "another service answers `reload` there; SIGHUP reloads this one"
+            );
+            None
+        }
+        Err(error) => {
+            let why = error.kind().to_string();
+            tracing::warn!(place, why, "`reload` does not work, SIGHUP does");
+            None
+        }
+    }
+}
+
+/// Reloads at each SIGHUP. Several that come during a reload are one.
+async fn reload_on(hangup: Option<Signal>, reloader: Arc<Reloader>) {
+    let Some(mut hangup) = hangup else { return };
+    while hangup.recv().await.is_some() {
+        reloader.reload().await;
+    }
 }
 
 /// Opens the stores, makes the mirror and starts to listen. Asks neither the upstream nor a bucket
@@ -130,9 +202,6 @@ pub fn open(
     let spool = now.data_path.join("spool");
     fs::create_dir_all(&spool).map_err(|error| unwritable(&spool, &error))?;
     let identity = identity(&now)?;
-    if let Some(identity) = &identity {
-        identity.watch(&engine);
-    }
     let mirror = Mirror::new(Parts {
         far: stores.far,
         near: stores.near,
@@ -148,15 +217,14 @@ pub fn open(
     let config = ServerConfig {
         listen: SocketAddr::new(now.listen_address, now.listen_port),
         admin: now.admin_address,
-        drain_timeout: now.drain_timeout.0,
-        tls: identity.clone(),
+        tls: identity,
     };
     let server = server::start(config, mirror.clone(), metrics.clone()).map_err(|error| {
         let admin = matches!(&error, StartError::Listen { address, .. }
             if *address == now.admin_address);
         not_listening(&error, if admin { "admin_address" } else { "listen_port" })
     })?;
-    Ok(Service { server, mirror, metrics, identity })
+    Ok(Service { server, mirror, metrics })
 }
 
 fn identity(settings: &Settings) -> Result<Option<Arc<Identity>>, Failure> {

@@ -63,6 +63,8 @@ struct Ask<'a> {
     asked: Asked,
     want: Want,
     namespace: Option<HeaderValue>,
+    /// When it came, see [`Shared::age`].
+    age: u64,
 }
 
 impl Ask<'_> {
@@ -87,7 +89,7 @@ impl Worker {
         }
         let key = request.uri().path_and_query()?.as_str();
         let now = self.shared.clock.now();
-        let ready = self.hot.borrow_mut().get(key, now)?;
+        let ready = self.hot.borrow_mut().get(key, now, self.shared.age())?;
         let client = client_of(request);
         let known =
             request.headers().get(IF_NONE_MATCH).is_some_and(|tags| matches_tag(tags, &ready.etag));
@@ -135,6 +137,8 @@ impl Worker {
             Method::HEAD => Want::Head,
             _ => return Err(BadRequest::Method.into()),
         };
+        // Before anything looks at the settings.
+        let age = self.shared.age();
         let headers = request.headers().iter();
         if headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
             > MAX_HEADERS
@@ -147,11 +151,11 @@ impl Worker {
         }
         let query = Query::of(request.uri().query().unwrap_or_default())?;
         let namespace = match query.get("ns") {
-            Some(ns) if self.shared.namespaces.has(ns) => Some(value(ns)),
+            Some(ns) if self.shared.namespaces.load().has(ns) => Some(value(ns)),
             Some(_) => return Err(BadRequest::Namespace.into()),
             None => None,
         };
-        let ask = Ask { request, asked, want, namespace };
+        let ask = Ask { request, asked, want, namespace, age };
         let mut response = match route {
             Route::Livez | Route::Ping => ping(),
             Route::Upload => return Err(BadRequest::Upload.into()),
@@ -215,7 +219,7 @@ impl Worker {
         warn(&mut response, manifest.stale);
         let key = ask.request.uri().path_and_query().map_or("", |key| key.as_str());
         if manifest.stale.is_none() && manifest.bytes.is_some() {
-            self.hot.borrow_mut().put(key, ready, self.shared.clock.now());
+            self.hot.borrow_mut().put(key, ready, self.shared.clock.now(), ask.age);
         }
         Ok(response)
     }

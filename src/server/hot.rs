@@ -85,16 +85,20 @@ pub(super) struct Hot {
     old: HashMap<Box<str>, Rc<Ready>>,
     young_bytes: usize,
     budget: usize,
+    /// All of it was learnt in this age.
+    age: u64,
 }
 
 impl Hot {
     /// Room for `budget` bytes of manifests in each generation.
     pub(super) fn new(budget: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, budget }
+        Self { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, budget, age: 0 }
     }
 
-    /// The answer to a path and query, while it may be given without asking.
-    pub(super) fn get(&mut self, key: &str, now: SystemTime) -> Option<Rc<Ready>> {
+    /// The answer to a path and query, while it may be given without asking. In another `age` than
+    /// it was learnt in, nothing is known.
+    pub(super) fn get(&mut self, key: &str, now: SystemTime, age: u64) -> Option<Rc<Ready>> {
+        self.enter(age);
         let ready = match self.young.get(key) {
             Some(ready) => ready.clone(),
             None => {
@@ -108,11 +112,19 @@ impl Hot {
         (ready.fresh_until > now).then_some(ready)
     }
 
-    /// Remembers an answer, if it is small enough and will still be fresh.
-    pub(super) fn put(&mut self, key: &str, ready: Ready, now: SystemTime) {
+    /// Remembers an answer, if it is small enough and will still be fresh. `age` is the one in
+    /// which its request came: an answer may be found by rules that have changed since.
+    pub(super) fn put(&mut self, key: &str, ready: Ready, now: SystemTime, age: u64) {
+        self.enter(age);
         let fits = key.len() <= MAX_KEY && ready.bytes.len() <= MAX_BYTES.min(self.budget);
-        if fits && ready.fresh_until > now {
+        if fits && ready.fresh_until > now && age == self.age {
             self.insert(key.into(), Rc::new(ready));
+        }
+    }
+
+    fn enter(&mut self, age: u64) {
+        if age > self.age {
+            *self = Self { age, ..Self::new(self.budget) };
         }
     }
 
@@ -155,30 +167,42 @@ mod tests {
     #[test]
     fn an_answer_is_given_only_while_it_is_fresh() {
         let mut hot = Hot::new(1 << 20);
-        hot.put("/a", ready(10, 5), NOW);
-        hot.put("/never", ready(10, 0), NOW);
-        assert!(hot.get("/a", NOW + Duration::from_secs(4)).is_some());
-        assert!(hot.get("/a", NOW + Duration::from_secs(5)).is_none());
-        assert!(hot.get("/never", NOW).is_none());
-        assert!(hot.get("/b", NOW).is_none());
+        hot.put("/a", ready(10, 5), NOW, 0);
+        hot.put("/never", ready(10, 0), NOW, 0);
+        assert!(hot.get("/a", NOW + Duration::from_secs(4), 0).is_some());
+        assert!(hot.get("/a", NOW + Duration::from_secs(5), 0).is_none());
+        assert!(hot.get("/never", NOW, 0).is_none());
+        assert!(hot.get("/b", NOW, 0).is_none());
+    }
+
+    #[test]
+    fn nothing_outlives_its_age_be_it_put_late() {
+        let mut hot = Hot::new(1 << 20);
+        hot.put("/a", ready(10, 5), NOW, 0);
+        assert!(hot.get("/a", NOW, 1).is_none());
+        assert!(hot.get("/a", NOW, 0).is_none(), "it came back");
+        hot.put("/late", ready(10, 5), NOW, 0);
+        assert!(hot.get("/late", NOW, 1).is_none());
+        hot.put("/b", ready(10, 5), NOW, 1);
+        assert!(hot.get("/b", NOW, 1).is_some());
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let mut hot = Hot::new(1000);
-        hot.put("/used", ready(100, 9), NOW);
+        hot.put("/used", ready(100, 9), NOW, 0);
         for n in 0..100 {
-            hot.put(&format!("/{n}"), ready(100, 9), NOW);
-            assert!(hot.get("/used", NOW).is_some(), "forgotten after {n}");
+            hot.put(&format!("/{n}"), ready(100, 9), NOW, 0);
+            assert!(hot.get("/used", NOW, 0).is_some(), "forgotten after {n}");
             let held: usize =
                 hot.young.values().chain(hot.old.values()).map(|ready| ready.bytes.len()).sum();
             assert!(held <= 2000, "{held} bytes are held");
         }
-        assert!(hot.get("/0", NOW).is_none());
-        hot.put("/big", ready(1001, 9), NOW);
-        assert!(hot.get("/big", NOW).is_none());
+        assert!(hot.get("/0", NOW, 0).is_none());
+        hot.put("/big", ready(1001, 9), NOW, 0);
+        assert!(hot.get("/big", NOW, 0).is_none());
         for n in 0..3 * MAX_ENTRIES {
-            hot.put(&format!("/{n}"), ready(0, 9), NOW);
+            hot.put(&format!("/{n}"), ready(0, 9), NOW, 0);
         }
         assert!(hot.young.len() + hot.old.len() <= 2 * MAX_ENTRIES);
     }

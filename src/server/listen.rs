@@ -1,6 +1,14 @@
 //! The listeners: actix's server, with every limit named.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use actix_web::{
     App, Error, HttpServer,
@@ -10,7 +18,10 @@ use actix_web::{
 use futures_util::future::{Either, ready};
 use tokio::sync::watch;
 
-use super::{ServerConfig, Shared, StartError, admin::Admin, handler::Worker, socket::listener};
+use super::{
+    ServerConfig, Shared, StartError, admin::Admin, handler::Worker, socket::listener,
+    tls::Identity,
+};
 
 /// How long a connection may be idle between requests. Longer than any client pauses within a
 /// pull, shorter than the 350 s after which a load balancer forgets the connection.
@@ -64,8 +75,16 @@ impl Running {
     }
 }
 
-/// Listens for clients.
-pub(super) fn clients(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Running, StartError> {
+/// How long active transfers may go on after the listener was told to stop: whoever stops it
+/// decides, and gives up waiting. A year, since a timer has to hold it.
+const DRAIN: u64 = 365 * 86_400;
+
+/// Listens for clients on `port`, a copy of which it takes.
+pub(super) fn clients(
+    port: &TcpListener,
+    tls: Option<&Arc<Identity>>,
+    shared: &Arc<Shared>,
+) -> Result<Running, StartError> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let shared = shared.clone();
     let server = HttpServer::new(move || {
@@ -80,18 +99,18 @@ pub(super) fn clients(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Run
     .client_disconnect_timeout(GOODBYE)
     .tls_handshake_timeout(HANDSHAKE)
     .tcp_nodelay(true)
-    .shutdown_timeout(whole_seconds(config.drain_timeout))
+    .shutdown_timeout(DRAIN)
     .disable_signals();
-    let failed = |source| StartError::Listen { address: config.listen, source };
-    let listener = listener(config.listen).map_err(failed)?;
-    let server = match &config.tls {
+    let address = port.local_addr().unwrap_or_else(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
+    let failed = |source| StartError::Listen { address, source };
+    let listener = port.try_clone().map_err(failed)?;
+    let server = match tls {
         Some(identity) => {
             let tls = identity.config().map_err(|_| StartError::Tls)?;
             server.listen_rustls_0_23(listener, tls).map_err(failed)?
         }
         None => server.listen(listener).map_err(failed)?,
     };
-    let address = server.addrs().first().copied().unwrap_or(config.listen);
     Ok(Running::spawn(address, server.run()))
 }
 
@@ -131,8 +150,4 @@ fn answer(worker: &Rc<Worker>, request: ServiceRequest) -> impl Future<Output = 
         Ok(ServiceResponse::new(request, response))
     });
     Either::Right(slow)
-}
-
-fn whole_seconds(period: Duration) -> u64 {
-    period.as_secs() + u64::from(period.subsec_nanos() > 0)
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -84,7 +84,7 @@ pub enum TlsError {
 /// A certificate with its key, and where it came from.
 pub struct Identity {
     current: ArcSwap<CertifiedKey>,
-    files: Option<Files>,
+    files: ArcSwapOption<Files>,
 }
 
 struct Files {
@@ -103,7 +103,7 @@ impl Identity {
     /// See [`TlsError`].
     pub fn generated(directory: &Path, names: &[String]) -> Result<Arc<Self>, TlsError> {
         let pair = generated::load_or_make(directory, names)?;
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(pair), files: None }))
+        Ok(Arc::new(Self { current: ArcSwap::from_pointee(pair), files: ArcSwapOption::empty() }))
     }
 
     /// A certificate chain and its key, each a path or PEM itself.
@@ -116,7 +116,14 @@ impl Identity {
         let seen = [certificate.stamp(), key.stamp()];
         let pair = read(&certificate, &key)?;
         let files = Files { certificate, key, seen: Mutex::new(seen) };
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(pair), files: Some(files) }))
+        let files = ArcSwapOption::from_pointee(files);
+        Ok(Arc::new(Self { current: ArcSwap::from_pointee(pair), files }))
+    }
+
+    /// From now on this is who `other` is: for new connections, and for what is read again.
+    pub fn adopt(&self, other: &Self) {
+        self.files.store(other.files.load_full());
+        self.current.store(other.current.load_full());
     }
 
     /// Reads the files again. What cannot be used changes nothing.
@@ -124,7 +131,7 @@ impl Identity {
     /// # Errors
     /// See [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let Some(files) = &self.files else { return Ok(()) };
+        let Some(files) = self.files.load_full() else { return Ok(()) };
         let stamps = [files.certificate.stamp(), files.key.stamp()];
         *files.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
         let pair = read(&files.certificate, &files.key)?;
@@ -134,7 +141,7 @@ impl Identity {
 
     /// Reads the files again if they look different; tells the log how that went.
     pub fn reload_if_changed(&self) {
-        let Some(files) = &self.files else { return };
+        let Some(files) = self.files.load_full() else { return };
         let stamps = [files.certificate.stamp(), files.key.stamp()];
         if *files.seen.lock().unwrap_or_else(PoisonError::into_inner) == stamps {
             return;
@@ -148,11 +155,9 @@ impl Identity {
         }
     }
 
-    /// Looks at the files every few seconds, on `engine`, until the identity is dropped.
+    /// Looks at the files, where there are any, every few seconds, on `engine`, until the identity
+    /// is dropped.
     pub fn watch(self: &Arc<Self>, engine: &Handle) {
-        if self.files.is_none() {
-            return;
-        }
         let identity = Arc::downgrade(self);
         let blocking = engine.clone();
         engine.spawn(async move {

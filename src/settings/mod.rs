@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub mod arguments;
+mod change;
 mod check;
 mod coerce;
 mod defaults;
@@ -38,6 +39,7 @@ mod units;
 mod url;
 mod write;
 
+pub use change::Changed;
 pub use explain::{Explanation, Said, explain};
 pub use kind::Kind;
 pub use layers::{Winners, join};

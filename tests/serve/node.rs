@@ -145,7 +145,8 @@ impl Node {
 
     /// Stops the listeners as SIGTERM does after the delay.
     pub fn stop(&self) {
-        let stop = async { tokio::time::timeout(PATIENCE, self.service.server.stop()).await };
+        let limit = self.service.mirror.parts().settings.load().drain_timeout.0;
+        let stop = async { tokio::time::timeout(PATIENCE, self.service.server.stop(limit)).await };
         self.runtime.block_on(stop).expect("a node that stops");
     }
 }

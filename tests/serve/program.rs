@@ -40,6 +40,7 @@ pub(super) fn serve(data: &Path, upstream: &str, port: u16) -> Program {
     let child = Command::new(env!("CARGO_BIN_EXE_registry-mirror"))
         .args(["serve", "-i"])
         .arg(&inventory)
+        .env("RUNTIME_DIRECTORY", data.join("runtime"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -66,14 +66,14 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-struct Seen {
-    reply: Reply,
-    certificate: Vec<u8>,
+pub(super) struct Seen {
+    pub(super) reply: Reply,
+    pub(super) certificate: Vec<u8>,
     protocol: Option<Vec<u8>>,
     version: ProtocolVersion,
 }
 
-fn ask(address: SocketAddr, version: &'static rustls::SupportedProtocolVersion) -> Seen {
+pub(super) fn ask(address: SocketAddr, version: &'static rustls::SupportedProtocolVersion) -> Seen {
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
@@ -94,7 +94,7 @@ fn ask(address: SocketAddr, version: &'static rustls::SupportedProtocolVersion) 
     }
 }
 
-fn pem() -> (String, String) {
+pub(super) fn pem() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
@@ -133,7 +133,7 @@ fn certificates_in_files_are_exchanged_while_serving() {
         settings.tls_certificate = certificate.to_str().unwrap().into();
         settings.tls_private_key = Secret::new(key.to_str().unwrap());
     });
-    let identity = node.service.identity.as_ref().unwrap();
+    let identity = node.service.server.identity().unwrap();
     let first = ask(node.address(), &TLS13).certificate;
 
     fs::write(&key, "not a key").unwrap();

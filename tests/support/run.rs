@@ -50,6 +50,8 @@ impl Bench {
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
+            // So that a service answers commands here, and in nobody else's way.
+            .env("RUNTIME_DIRECTORY", self.path().join("runtime"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

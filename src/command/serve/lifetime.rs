@@ -18,8 +18,9 @@ const INTERRUPTED: u8 = 130;
 /// How a service ends whose listeners ended by themselves.
 const BROKEN: u8 = 1;
 
-/// The signals that tell a service to stop.
+/// The signals that a service listens to.
 pub(super) struct Signals {
+    hangup: Option<Signal>,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -28,11 +29,18 @@ impl Signals {
     /// From now on they are ours.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
+            hangup: Some(signal(SignalKind::hangup())?),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
+    /// The one that asks for a reload; none if somebody has it already.
+    pub(super) fn hangup(&mut self) -> Option<Signal> {
+        self.hangup.take()
+    }
+
+    /// Told to stop.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -79,15 +87,14 @@ async fn drain(service: &Service, delay: Duration, timeout: Duration) {
     service.server.drain();
     sleep(delay).await;
     let end = Instant::now() + timeout;
-    // Its own limit is the same; what is not done then is cut.
-    service.server.stop().await;
+    service.server.stop(timeout).await;
     match timeout_at(end, service.mirror.idle()).await {
         Ok(()) => tracing::info!("everything is done; stopping"),
         Err(_) => tracing::warn!("fills or uploads are not done in time; stopping"),
     }
 }
 
-fn tell_manager(state: &[NotifyState<'_>]) {
+pub(super) fn tell_manager(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!("the service manager cannot be told: {error}");
     }

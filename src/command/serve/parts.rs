@@ -6,7 +6,6 @@ use tokio::runtime::Handle;
 
 use super::{Failure, unopened};
 use crate::{
-    clock::Clock,
     settings::{Settings, StoreKind},
     store::{
         Records, Store,
@@ -14,7 +13,7 @@ use crate::{
         s3::{Bucket, S3},
     },
     telemetry::Metrics,
-    upstream::{BadUpstream, Hub, HubConfig, Timing, Upstream},
+    upstream::{BadUpstream, HubConfig, Timing},
 };
 
 /// Where things are kept.
@@ -66,32 +65,28 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
     })
 }
 
-/// The upstream that the settings name; it is asked nothing yet.
-pub(super) fn upstream(
-    settings: &Settings,
-    engine: &Handle,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Arc<dyn Upstream>, Failure> {
+/// The upstream that the settings name.
+pub(super) fn hub(settings: &Settings) -> Result<HubConfig, Failure> {
     let user = settings.docker_hub_username.clone();
-    let config = HubConfig {
+    Ok(HubConfig {
         url: settings.upstream_url.clone(),
         ca_pem: authorities(&settings.upstream_ca)?,
         proxy: (!settings.upstream_proxy.is_empty()).then(|| settings.upstream_proxy.clone()),
         redirect_hosts: settings.upstream_redirect_hosts.clone(),
         credential: (!user.is_empty()).then(|| (user, settings.docker_hub_password.clone())),
         timing: Timing::default(),
-    };
-    let hub = Hub::new(config, engine.clone(), clock.clone(), metrics.clone());
-    hub.map(|hub| Arc::new(hub) as Arc<dyn Upstream>).map_err(|error| {
-        let variable = match error {
-            BadUpstream::Url | BadUpstream::Client => "upstream_url",
-            BadUpstream::Ca => "upstream_ca",
-            BadUpstream::Proxy => "upstream_proxy",
-            BadUpstream::Credential => "docker_hub_username",
-        };
-        Failure::of_settings(error.to_string(), format!("look at registry_mirror_{variable}"))
     })
+}
+
+/// Why that upstream cannot be asked.
+pub(super) fn unusable(error: BadUpstream) -> Failure {
+    let variable = match error {
+        BadUpstream::Url | BadUpstream::Client => "upstream_url",
+        BadUpstream::Ca => "upstream_ca",
+        BadUpstream::Proxy => "upstream_proxy",
+        BadUpstream::Credential => "docker_hub_username",
+    };
+    Failure::of_settings(error.to_string(), format!("look at registry_mirror_{variable}"))
 }
 
 /// Certification authorities in PEM: the text itself, or what the file of that name holds.
