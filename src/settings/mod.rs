@@ -35,6 +35,7 @@ mod surprises;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod traps;
 mod units;
 mod url;
 mod write;

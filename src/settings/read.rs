@@ -22,6 +22,7 @@ use super::{
     rules::{self, Settled},
     surprises,
     table::{self, PREFIX, Variable},
+    traps,
     units::MASK,
     write::to_json,
 };
@@ -72,6 +73,7 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let layers = layers(given, report);
     names::check(&layers, report);
     surprises::check(&layers, report);
+    traps::check(&layers, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();

@@ -85,3 +85,28 @@ fn a_secret_that_can_be_guessed_is_told_without_showing_it() {
             .hides(&[secret]);
     }
 }
+
+#[test]
+fn a_number_that_yaml_reads_otherwise_is_said_where_it_matters() {
+    let trap = |line: &str| inventory(&[("vars.yml", &with(line))]).run(VALIDATE);
+    // Through a template, or as an account's id anywhere.
+    let reaches = "registry_mirror_docker_image: 'mirror/{{ stage }}'\n    stage: ";
+    for (value, base) in [("0644", "base 8"), ("12:30", "base 60"), ("2.10", "prints otherwise")] {
+        trap(&format!("{reaches}{value}")).says(&[
+            "warning: a value in `stage` is read as a number",
+            base,
+            "inventory/vars.yml:6:12",
+            "hint: write it in quotes",
+        ]);
+        trap(&format!("{reaches}'{value}'")).ended(0).says(&[", 0 warnings"]);
+    }
+    trap("trusted_accounts: [111122223333, 011122223333, 012345670123]")
+        .ended(0)
+        .says(&["a value in `trusted_accounts` is read as a number of base 8", ", 2 warnings"])
+        .hides(&["011122223333", "012345670123"]);
+    // What others make of theirs is their affair.
+    trap("file_mode: 0644\n    at: 12:30\n    version: 2.10").ended(0).says(&[", 0 warnings"]);
+    // Of our own it is an error, once.
+    let ran = trap("registry_mirror_tag_ttl: 12:30").ended(1);
+    assert_eq!(ran.stderr.matches("tag_ttl").count(), 2, "message and line:\n{}", ran.stderr);
+}
