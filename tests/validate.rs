@@ -172,6 +172,24 @@ fn spellings_of_ansible_are_understood() {
     }
 }
 
+/// What `render` printed, without where it comes from.
+fn values(ran: &Ran) -> Vec<&str> {
+    ran.stdout.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn render_says_where_each_value_comes_from() {
+    let bench = inventory(&[("vars.yml", &with("registry_mirror_tag_ttl: 1m"))]);
+    let environment = [("REGISTRY_MIRROR_LOG_LEVEL", "warn")];
+    let arguments = ["render", "-i", "inventory", "-e", "registry_mirror_listen_port=5001"];
+    bench.run_with(&environment, arguments).ended(0).prints(&[
+        "# inventory/vars.yml:5:30\nregistry_mirror_tag_ttl: 1m\n",
+        "# environment REGISTRY_MIRROR_LOG_LEVEL\nregistry_mirror_log_level: warn\n",
+        "# -e\nregistry_mirror_listen_port: 5001\n",
+        "# defaults.yml (built in)\nregistry_mirror_drain_delay: 30s\n",
+    ]);
+}
+
 #[test]
 fn what_render_prints_is_an_inventory_that_renders_the_same() {
     let vars = with("registry_mirror_tag_rules: [{match: \"acme/*:1.10\", ttl: 90s}]");
@@ -179,7 +197,7 @@ fn what_render_prints_is_an_inventory_that_renders_the_same() {
     let first = bench.run(["render", "-i", "inventory"]).ended(0);
     bench.write("second.yml", &first.stdout);
     let second = bench.run(["render", "-i", "inventory", "-e", "@second.yml"]).ended(0);
-    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(values(&first), values(&second));
 }
 
 #[test]
@@ -342,7 +360,7 @@ fn what_render_prints_keeps_text_that_looks_like_a_template() {
     bench.write("second.yml", &first.stdout);
     let second = bench.run(["render", "-i", "inventory", "-e", "@second.yml"]).ended(0);
     assert!(first.stdout.contains("!unsafe \"a {{ b }} << c >>\""), "{}", first.stdout);
-    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(values(&first), values(&second));
 }
 
 #[test]

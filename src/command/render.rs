@@ -11,7 +11,10 @@ pub(super) fn run(loaded: &Loaded, format: RenderFormat) -> ExitCode {
     loaded.print_report();
     let Some(settings) = &loaded.settings else { return loaded.refusal() };
     let text = match format {
-        RenderFormat::Yaml => settings::to_yaml(settings, |v| serde_yaml::to_string(v).ok()),
+        RenderFormat::Yaml => {
+            let write = |value: &_| serde_yaml::to_string(value).ok();
+            settings::to_yaml(settings, &loaded.summary.origins, write)
+        }
         RenderFormat::Json => format!("{:#}\n", settings::to_json(settings)),
     };
     match stdout::write(&text) {

@@ -44,7 +44,7 @@ pub use change::Changed;
 pub use explain::{Explanation, Said, explain};
 pub use kind::Kind;
 pub use layers::{Winners, join};
-pub use read::{Given, Summary, layers, read, scope};
+pub use read::{Given, Origins, Summary, layers, read, scope};
 pub use secrets::Concealed;
 pub use units::{MASK, Period, Secret, Size};
 pub use url::url;

@@ -1,6 +1,11 @@
 //! From what was written to [`Settings`].
 
-use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::{Map, Value as Json};
 
@@ -55,14 +60,19 @@ pub struct Given<'a> {
 }
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many hosts were judged.
     pub hosts: usize,
     /// How many variables the inventory, the environment and `-e` set for this host, those of other
     /// roles included, each once; of several hosts, of the one that has most.
     pub variables: usize,
+    /// Where the value of each setting was written, by its full name; of several hosts, none.
+    pub origins: Origins,
 }
+
+/// Places by the full names of variables.
+pub type Origins = BTreeMap<String, String>;
 
 /// Reads the settings. None if the report holds an error.
 ///
@@ -77,9 +87,12 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
-    let summary = Summary { hosts: 1, variables: set.len() };
-
-    (settle(given, join(&layers), is_complete, report), summary)
+    let (hosts, variables, mut winners) = (1, set.len(), join(&layers));
+    unset(&mut winners);
+    let origin = |name: String| Some((winners.get(&*name)?.origin.to_string(), name));
+    let origins = table::settings().filter_map(|variable| origin(variable.full_name()));
+    let origins = origins.map(|(place, name)| (name, place)).collect();
+    (settle(given, winners, is_complete, report), Summary { hosts, variables, origins })
 }
 
 /// All layers, lowest first. What the environment holds that cannot be used goes to the report.
@@ -133,11 +146,10 @@ fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
 
 fn settle(
     given: &Given<'_>,
-    mut winners: Winners,
+    winners: Winners,
     is_complete: bool,
     report: &mut Report,
 ) -> Option<Settings> {
-    unset(&mut winners);
     let Rendered { mut values, nodes, failures } = render(given, &winners);
     let store = values.get(STORE).and_then(Json::as_str);
     let is_needless = |name: &str| {

@@ -336,12 +336,13 @@ fn settings_written_out_read_back_the_same() {
         let text = |value: &Json| value.as_str().map(str::to_owned);
         map.iter().map(|(k, v)| Some(format!("{k}: {}\n", text(v)?))).collect()
     };
-    for text in [to_yaml(&settings, |_| None), to_yaml(&settings, plain)] {
+    let origins = [("registry_mirror_tls".to_owned(), "a\nb: c.yml:1:2".to_owned())].into();
+    for text in [to_yaml(&settings, &origins, |_| None), to_yaml(&settings, &origins, plain)] {
         let (again, report) = read_text(&text);
         assert_eq!(again.as_ref(), Some(&settings), "{:?}\n{text}", messages(&report));
     }
-    assert!(to_yaml(&settings, plain).contains("registry_mirror_group: \"yes\"\n"));
-    assert!(to_yaml(&settings, plain).contains("registry_mirror_max_size: 1TiB\n"));
+    assert!(to_yaml(&settings, &origins, plain).contains("registry_mirror_group: \"yes\"\n"));
+    assert!(to_yaml(&settings, &origins, plain).contains("registry_mirror_max_size: 1TiB\n"));
 }
 
 #[test]
@@ -351,6 +352,6 @@ fn settings_written_out_mask_their_secrets() {
          registry_mirror_upstream_proxy: http://user:hunter2@proxy.example:3128\n",
     );
     assert!(!to_json(&settings).to_string().contains("hunter2"));
-    assert!(!to_yaml(&settings, |_| None).contains("hunter2"));
+    assert!(!to_yaml(&settings, &Default::default(), |_| None).contains("hunter2"));
     assert!(!format!("{settings:?}").contains("hunter2"));
 }

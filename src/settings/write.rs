@@ -7,7 +7,7 @@ use crate::{
     inventory::{self, Node, Source, Value},
 };
 
-use super::{Settings, table::PREFIX};
+use super::{Origins, Settings, table::PREFIX};
 
 /// The settings as JSON.
 pub fn to_json(settings: &Settings) -> Json {
@@ -21,11 +21,20 @@ pub fn to_json(settings: &Settings) -> Json {
 
 /// The settings as a file of variables that Ansible reads back the same. `write` turns one variable
 /// into YAML 1.2; where YAML 1.1 would read that as something else (`off`, `12:30`), its value is
-/// written as JSON, which quotes all text.
-pub fn to_yaml(settings: &Settings, write: impl Fn(&Json) -> Option<String>) -> String {
+/// written as JSON, which quotes all text. Above each variable that `origins` knows stands where its
+/// value comes from.
+pub fn to_yaml(
+    settings: &Settings,
+    origins: &Origins,
+    write: impl Fn(&Json) -> Option<String>,
+) -> String {
     let Json::Object(variables) = to_json(settings) else { return String::new() };
     let mut text = String::from("---\n");
     for (name, value) in variables {
+        if let Some(origin) = origins.get(&name) {
+            // The name of a file may hold anything, a line feed included.
+            text.push_str(&format!("# {}\n", origin.escape_debug()));
+        }
         if holds_marks(&value) {
             text.push_str(&format!("{name}: {}\n", unsafe_flow(&value)));
             continue;

@@ -41,7 +41,7 @@ pub(super) fn host(request: &inventory::Request, mut report: Report) -> Loaded {
         report.push(diagnostic);
     }
     let refused = report.has_errors();
-    let summary = Summary { hosts: hosts.len(), variables };
+    let summary = Summary { hosts: hosts.len(), variables, ..Summary::default() };
     Loaded { settings: last.filter(|_| !refused), report, summary }
 }
 
