@@ -168,6 +168,9 @@ pub struct Validate {
     /// Let warnings refuse the configuration, too
     #[arg(long)]
     pub strict: bool,
+    /// Check that this user, the service's, can read every file of it; needs root
+    #[arg(long, value_name = "NAME", conflicts_with = "overlays")]
+    pub as_user: Option<String>,
     /// Check everything around vault values, without their password
     #[arg(long)]
     pub no_vault: bool,

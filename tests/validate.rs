@@ -6,6 +6,7 @@ use crate::support::{
 };
 
 mod all_hosts;
+mod as_user;
 mod formats;
 mod overlay;
 mod warnings;

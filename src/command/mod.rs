@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 
+mod as_user;
 mod client_config;
 mod control;
 mod explain;
@@ -38,8 +39,18 @@ pub fn main() -> ExitCode {
         }
         Command::Reload => reload::run(&options),
         Command::Validate(asked) => {
-            let loaded = load::as_it_would_be(&options, &asked);
-            validate::run(&loaded, &load::strongest(&options), &asked)
+            let load = || load::as_it_would_be(&options, &asked);
+            let loaded = match &asked.as_user {
+                Some(name) => as_user::load(name, load),
+                None => Ok(load()),
+            };
+            match loaded {
+                Ok(loaded) => validate::run(&loaded, &load::strongest(&options), &asked),
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::from(NO_VERDICT)
+                }
+            }
         }
         Command::Render(render) => render::run(&load::settings(&options), render.format),
         Command::Explain(asked) => {

@@ -26,6 +26,7 @@ const CRATES: &[(&str, Home)] = &[
     ("fancy_regex", In(&["inventory/"])),
     ("granit_parser", In(&["inventory/"])),
     ("jsonschema", In(&["settings/"])),
+    ("nix", In(&["command/"])),
     ("minijinja", In(&["inventory/"])),
     ("minijinja_*", In(&["inventory/"])),
     ("prometheus_client", In(&["telemetry"])),
