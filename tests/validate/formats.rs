@@ -37,6 +37,8 @@ fn json_has_every_diagnostic_with_its_place() {
     assert_eq!((port["line"].as_u64(), port["column"].as_u64()), (Some(5), Some(34)));
 }
 
+/// All that GitLab's documentation asks for, and with it all that its own validator does
+/// (app/validators/json_schemas/codeclimate.json in its source).
 #[test]
 fn gitlab_gets_what_its_report_needs() {
     let report = report(&bench(), "gitlab", 1);

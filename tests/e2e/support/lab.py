@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -93,6 +94,22 @@ def from_pypi(name, pinned):
                 raise Failed(f"{command[0]}: {done.stdout[-2000:].decode(errors='replace')}")
         note.write_text(" ".join(pinned))
     return venv / "bin"
+
+
+def from_crates(name, version):
+    """The directory of a crate's source, fetched when it is first needed and never built."""
+    scratch = WORK / f"crate-{name}"
+    (scratch / "src").mkdir(parents=True, exist_ok=True)
+    (scratch / "src" / "lib.rs").touch()
+    (scratch / "Cargo.toml").write_text(
+        f'[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
+        f'[dependencies]\n{name} = "={version}"\n')
+    command = ["cargo", "metadata", "--quiet", "--format-version", "1", "--manifest-path", scratch / "Cargo.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"cargo metadata: {done.stderr[-2000:]}")
+    found = [package for package in json.loads(done.stdout)["packages"] if package["name"] == name]
+    return Path(found[0]["manifest_path"]).parent
 
 
 class Lab:
