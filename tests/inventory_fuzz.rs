@@ -14,7 +14,7 @@ const INI: &str = "free ansible_port=22 q='two words'\n[web]\nweb[01:02].example
 const JSON: &str = "{\"all\": {\"hosts\": {\"x\": {\"k\": 1e5, \"s\": \"{{ k }}\"}}, \"children\": {\"g\": {\"hosts\": {\"y[1:3]\": {}}}}}}";
 
 /// Address space of the program on such a file, in KiB: what it maps at its start, and 256 MiB.
-const MEMORY: u64 = 768 << 10;
+const MEMORY: u64 = (256 + 48) << 10;
 
 fn read(name: &str, text: &str) {
     let root = tempfile::tempdir().expect("a directory");

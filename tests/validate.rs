@@ -316,6 +316,9 @@ fn passwords_in_settings_that_are_no_secrets_are_hidden() {
         "registry_mirror_tls_certificate: [ \"-----BEGIN PRIVATE KEY----- hunter2\" ]",
         "registry_mirror_url: \"https://u:hunter2@{{ nope\"",
         "registry_mirror_url: \"https://u:hunter2\n      @{{ nope }}\"",
+        "registry_mirror_upstream_url: u:hunter2\n      @hub",
+        "registry_mirror_peers: [u:hunter2\n      @x:1]",
+        "registry_mirror_peers: [{a: u:hunter2\n      @x:1}]",
     ];
     for line in lines {
         inventory(&[("vars.yml", &with(line))]).run(VALIDATE).ended(1).hides(&["hunter2"]);
