@@ -24,6 +24,7 @@
 mod content;
 mod disk;
 mod failure;
+mod private;
 mod records;
 mod staging;
 #[cfg(test)]
@@ -167,6 +168,10 @@ impl Store for Fs {
     ) -> Result<Page<Listed>, StoreError> {
         let area = area.clone();
         self.blocking("list", move |root| root.content.list(&area, shard, from.as_deref())).await
+    }
+
+    async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
+        self.blocking("list", move |root| root.content.list_private(from.as_deref())).await
     }
 
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {

@@ -257,6 +257,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         from: Option<String>,
     ) -> Result<Page<Listed>, StoreError>;
 
+    /// Lists all private content, of whichever repository, a page at a time (at most 1000
+    /// entries).
+    async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError>;
+
     /// Uploads that were begun and never finished, a page at a time.
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError>;
 

@@ -224,6 +224,10 @@ impl Store for S3 {
             .await
     }
 
+    async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
+        self.read("ListObjectsV2", |inner| async move { inner.private(from).await }).await
+    }
+
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
         self.read("ListMultipartUploads", |inner| async move { inner.uploads(from).await }).await
     }

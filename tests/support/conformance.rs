@@ -39,7 +39,7 @@ macro_rules! store_checks {
             a_file_longer_than_its_content, sha512, media_type_is_kept, already_there,
             another_size_is_replaced, areas_are_apart, remove, an_open_body_outlives_its_key,
             one_key_many_writers, no_reader_sees_a_part, list_covers_each_shard, list_pages,
-            no_upload_is_left_behind, probe,
+            private_content_is_listed_once, no_upload_is_left_behind, probe,
         }
     };
 }

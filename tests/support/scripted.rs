@@ -418,6 +418,10 @@ impl Store for Memory {
         Ok(Page { entries: Vec::new(), next: None })
     }
 
+    async fn list_private(&self, _: Option<String>) -> Result<Page<Listed>, StoreError> {
+        Ok(Page { entries: Vec::new(), next: None })
+    }
+
     async fn stray_uploads(&self, _: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
         Ok(Page { entries: Vec::new(), next: None })
     }

@@ -21,7 +21,7 @@ const TURNS: usize = 64;
 /// The directory `content/`.
 #[derive(Debug)]
 pub(super) struct Content {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Whose turn it is with a key, by its first byte: content and media type are two names that
     /// must be seen as one. Held for a few system calls, never while bytes are written or flushed.
     turns: [RwLock<()>; TURNS],
@@ -215,12 +215,12 @@ fn size_of(path: &Path) -> Result<Option<u64>, StoreError> {
     }
 }
 
-fn about(path: &Path) -> io::Result<(u64, SystemTime)> {
+pub(super) fn about(path: &Path) -> io::Result<(u64, SystemTime)> {
     let about = std::fs::metadata(path)?;
     Ok((about.len(), about.modified()?))
 }
 
 /// The digest a file is named by; none for a media type, and for what is not ours.
-fn digest(algorithm: Algorithm, name: &str) -> Option<Digest> {
+pub(super) fn digest(algorithm: Algorithm, name: &str) -> Option<Digest> {
     format!("{}:{name}", algorithm.as_str()).parse().ok()
 }

@@ -28,6 +28,22 @@ pub(super) fn shard(area: &Area, shard: Shard) -> String {
     format!("{}{:02x}/", blobs(area, shard.algorithm), shard.first)
 }
 
+/// What all private content begins with.
+pub(super) fn all_private() -> String {
+    format!("{OURS}{PRIVATE}")
+}
+
+/// What the private content at `path` is kept under; none if it is something else.
+pub(super) fn private(path: &str) -> Option<Key> {
+    let path_in_area = path.strip_prefix(OURS)?.strip_prefix(PRIVATE)?;
+    let (name, rest) = path_in_area.split_once("/_blobs/")?;
+    let (algorithm, rest) = rest.split_once('/')?;
+    let (_, hex) = rest.strip_suffix("/data")?.split_once('/')?;
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    let key = Key { area: Area::Private(name.parse().ok()?), digest };
+    (content(&key) == path).then_some(key)
+}
+
 /// No repository's name has a component that begins with an underscore, so one repository's blobs
 /// never lie among another's.
 fn blobs(area: &Area, algorithm: Algorithm) -> String {
@@ -114,6 +130,10 @@ mod tests {
         let key = Key { area, digest: Digest::sha256(b"abc") };
         let path = format!("registry-mirror/v1/private/acme/app/_blobs/sha256/ba/{HEX}/data");
         assert_eq!(content(&key), path);
+        assert_eq!(private(&path), Some(key));
+        for other in [path.replace("/ba/", "/bb/"), path.replace("/data", "/x"), path + "/data"] {
+            assert_eq!(private(&other), None, "{other}");
+        }
     }
 
     #[test]

@@ -69,6 +69,16 @@ impl Inner {
         Ok(Page { entries: entries.collect(), next: page.next })
     }
 
+    /// One page of the content of all repositories that are not public.
+    pub(super) async fn private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
+        let page = self.objects(keys::all_private(), from).await?;
+        let entries = page.entries.into_iter().filter_map(|object| {
+            let size = object.size.and_then(|size| u64::try_from(size).ok())?;
+            Some(Listed { key: keys::private(&object.key)?, size, stored: object.stored })
+        });
+        Ok(Page { entries: entries.collect(), next: page.next })
+    }
+
     /// One page of uploads that nobody finished, of those that may be ours.
     pub(super) async fn uploads(
         &self,

@@ -353,6 +353,58 @@ pub async fn list_pages(store: Arc<dyn Store>) {
     assert_eq!(whole_shard(&*store, &area, shard).await, []);
 }
 
+/// More than a page of private content, in repositories whose names begin alike; what was removed
+/// between two pages spoils nothing.
+pub async fn private_content_is_listed_once(store: Arc<dyn Store>) {
+    let label = format!("conformance/{}", nonce());
+    let names = ["", "/deep", "/deep/er", "-x"].map(|end| format!("{label}{end}"));
+    let bodies: Vec<(Key, Bytes)> = (0..1020_usize)
+        .map(|number| {
+            let bytes = Bytes::from(format!("{label} {number}"));
+            let area = Area::Private(names[number % names.len()].parse().unwrap());
+            (Key { area, digest: Digest::sha256(&bytes) }, bytes)
+        })
+        .collect();
+    stream::iter(&bodies)
+        .for_each_concurrent(32, |(key, bytes)| {
+            let store = &*store;
+            async move { assert_eq!(put(store, key, bytes).await, Put::Stored) }
+        })
+        .await;
+    let (public, bytes) = (key(&content(10)), content(10));
+    store.put(&public, Payload::Bytes(bytes), &verified()).await.unwrap();
+
+    let is_own =
+        |key: &Key| matches!(&key.area, Area::Private(name) if name.as_str().starts_with(&label));
+    let (mut seen, mut from, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = store.list_private(from).await.unwrap();
+        assert!(page.entries.len() <= 1000, "a page of {} entries", page.entries.len());
+        assert!(page.entries.iter().all(|entry| entry.key.area != Area::Public));
+        pages += 1;
+        let own: Vec<Listed> = page.entries.into_iter().filter(|e| is_own(&e.key)).collect();
+        // What is removed behind the cursor is not missed.
+        let behind: Vec<Key> = own.iter().take(5).map(|entry| entry.key.clone()).collect();
+        store.remove(&behind).await.unwrap();
+        seen.extend(own.into_iter().map(|entry| (entry.key.digest, entry.key.area, entry.size)));
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 1, "there is a second page");
+    let mut expected: Vec<_> = bodies
+        .iter()
+        .map(|(key, bytes)| (key.digest, key.area.clone(), bytes.len() as u64))
+        .collect();
+    let order = |all: &mut Vec<(Digest, Area, u64)>| all.sort_by_key(|(digest, ..)| *digest);
+    order(&mut seen);
+    order(&mut expected);
+    assert!(seen == expected, "{} of {} were listed", seen.len(), expected.len());
+    let keys: Vec<Key> = bodies.into_iter().map(|(key, _)| key).collect();
+    store.remove(&keys).await.unwrap();
+}
+
 pub async fn no_upload_is_left_behind(store: Arc<dyn Store>) {
     let bytes = content(6 << 20);
     let key = key(&bytes);
