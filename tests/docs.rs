@@ -26,6 +26,30 @@ fn every_promise_names_tests_that_exist() {
     assert_eq!(promises, 15);
 }
 
+#[test]
+fn every_case_of_ansible_names_tests_that_exist() {
+    let text = fs::read_to_string(repository().join("docs/ansible.md")).unwrap();
+    let mut known: BTreeSet<String> = tests(&repository().join("tests"), "").into_iter().collect();
+    known.extend(tests(&repository().join("src"), ""));
+    let parts = fs::read_to_string(repository().join("tests/e2e/run")).unwrap();
+    let mut cases = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case")) {
+        cases += 1;
+        assert!(
+            row.starts_with(&format!("| {cases} |")),
+            "case {cases} is not where it belongs: {row}"
+        );
+        let named = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let named: Vec<&str> = named.split('`').filter(|name| !name.trim().is_empty()).collect();
+        assert!(!named.is_empty(), "case {cases} names no test");
+        for name in named {
+            let exists = known.contains(name) || parts.contains(&format!("\"{name}\""));
+            assert!(exists, "case {cases} names `{name}`, which is no test");
+        }
+    }
+    assert_eq!(cases, 17);
+}
+
 /// The names of the tests below a directory, as `cargo test` prints them.
 fn tests(directory: &Path, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();

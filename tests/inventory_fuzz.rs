@@ -8,13 +8,14 @@ use registry_mirror::{
     inventory::{Inventory, Request},
 };
 
-use crate::support::run::{Bench, finish};
+use crate::support::run::{Bench, Ran, finish};
 
 const INI: &str = "free ansible_port=22 q='two words'\n[web]\nweb[01:02].example:2200 weight=5\n[web:vars]\na=True\nb=[1, 'x']\nc=5 # d\n[site:children]\nweb\n[site:vars]\nd={{ a }}\n";
 const JSON: &str = "{\"all\": {\"hosts\": {\"x\": {\"k\": 1e5, \"s\": \"{{ k }}\"}}, \"children\": {\"g\": {\"hosts\": {\"y[1:3]\": {}}}}}}";
 
-/// Address space of the program on such a file, in KiB: what it maps at its start, and 256 MiB.
-const MEMORY: u64 = (256 + 48) << 10;
+/// All that the program may take on such a file, in KiB: 256 MiB of private memory that can be written,
+/// its stacks included. What is mapped from the program's file is no memory that an inventory takes.
+const MEMORY: u64 = 256 << 10;
 
 fn read(name: &str, text: &str) {
     let root = tempfile::tempdir().expect("a directory");
@@ -79,32 +80,52 @@ fn bombs() -> Vec<(&'static str, &'static str, String)> {
         ("ranges of ranges", "x.ini", "h[1:99999][1:99999][1:99999]\n".into()),
         ("nested literals", "x.ini", format!("h a={}\n", fill("["))),
         ("groups", "x.ini", (0..20_000).map(|at| format!("[g{at}:children]\ng{}\n", at + 1)).collect::<String>() + "[g20000]\nh\n"),
+        ("a list of numbers", "x.yml", format!("all: {{vars: {{a: [{}1]}}}}", fill("1,"))),
+        ("a list of mappings", "x.yml", format!("all: {{vars: {{a: [{}1]}}}}", fill("{},"))),
+        ("a list of lists", "x.json", format!("{{\"all\": {{\"vars\": {{\"a\": [{}1]}}}}}}", fill("[],"))),
+        ("hosts one by one", "x.yml", format!("all:\n hosts:\n{}", (0..90_000).map(|at| format!("  h{at}:\n")).collect::<String>())),
         ("a vault of zeros", "x.yml", format!("$ANSIBLE_VAULT;1.1;AES256\n{}", fill("30"))),
     ]
+}
+
+/// `validate` of one file with no more than this much memory, in KiB.
+fn validate_within(memory: u64, name: &str, text: &str) -> Ran {
+    let bench = Bench::new();
+    bench.write(&format!("inventory/{name}"), text);
+    bench.write("password", "pw");
+    // 20 s of processor time are a hang, on whatever machine.
+    let script = format!("ulimit -d {memory} && ulimit -t 20 && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    let program = bench.command([] as [&str; 0]);
+    command
+        .args(["-c", &script])
+        .arg(program.get_program())
+        .args(["validate", "-i", "inventory", "--vault-password-file", "password"])
+        .current_dir(bench.path())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    finish(command.spawn().expect("a shell"))
 }
 
 #[test]
 fn no_file_takes_all_memory_or_all_time() {
     for (what, name, text) in bombs() {
-        let bench = Bench::new();
-        bench.write(&format!("inventory/{name}"), text);
-        bench.write("password", "pw");
-        // 20 s of processor time are a hang, on whatever machine.
-        let script = format!("ulimit -v {MEMORY}; ulimit -t 20; exec \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        let program = bench.command([] as [&str; 0]);
-        command
-            .args(["-c", &script])
-            .arg(program.get_program())
-            .args(["validate", "-i", "inventory", "--vault-password-file", "password"])
-            .current_dir(bench.path())
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        let ran = finish(command.spawn().expect("a shell"));
+        let ran = validate_within(MEMORY, name, &text);
         let end: String =
             ran.stderr.chars().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect();
         assert!(matches!(ran.code, Some(0..=2)), "{what}: {:?}\n{end}", ran.code);
         assert!(!ran.stderr.contains("panicked"), "{what}:\n{end}");
     }
+}
+
+#[test]
+fn the_bound_of_memory_is_one() {
+    let text = format!("all: {{vars: {{a: [{}1]}}}}", "1,".repeat((1 << 19) - 99));
+    let ran = validate_within(MEMORY / 8, "x.yml", &text);
+    assert!(
+        !matches!(ran.code, Some(0..=2)),
+        "a list of half a million fits into 32 MiB, so that nothing was bounded: {:?}",
+        ran.code
+    );
 }

@@ -300,6 +300,10 @@ fn wrong_values_are_refused() {
         ("tls: files", "needs `registry_mirror_tls_certificate`"),
         ("tls: files", "needs `registry_mirror_tls_private_key`"),
         ("docker_hub_password: \"x\"", "set both, or neither"),
+        (
+            "docker_hub_username: bot\nregistry_mirror_docker_hub_password: \"\"",
+            "set both, or neither",
+        ),
         ("admin_address: 0.0.0.0:5000", "has the port of"),
     ];
     for (text, wanted) in mistakes {

@@ -1,7 +1,7 @@
 """What `validate` writes for machines, by the schema that its readers publish: SARIF 2.1.0 is OASIS's.
 
-GitLab publishes its own in its source (app/validators/json_schemas/codeclimate.json); all that it and
-the documentation demand is in tests/validate/formats.rs.
+GitLab publishes its own in its source alone (app/validators/json_schemas/codeclimate.json), which no
+package carries; all that it and the documentation demand is in GITLAB.
 """
 
 import copy
@@ -30,6 +30,20 @@ for name in sys.argv[2:]:
         print(f"{name}: {error.json_path}: {error.message[:200]}")
 """
 
+# What GitLab demands of a Code Quality report.
+GITLAB = {
+    "type": "array", "items": {
+        "type": "object", "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            **{name: {"type": "string", "minLength": 1} for name in ["description", "check_name", "fingerprint"]},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "type": "object", "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": "^(?!\\./|/)."},
+                    "lines": {"type": "object", "required": ["begin"],
+                              "properties": {"begin": {"type": "integer", "minimum": 1}}}}}}}}
+
 GOOD = "all:\n  vars:\n    prefix: acme\n    aws_region: eu-west-1\n"
 INVENTORIES = {
     "nothing to say": {"hosts.yml": GOOD + "  hosts:\n    localhost:\n"},
@@ -43,6 +57,40 @@ INVENTORIES = {
 }
 
 
+def reports(lab, format, results):
+    """Writes a report for each inventory and way; returns the files, and which say too much or nothing."""
+    documents, silent = [], []
+    for number, (name, files) in enumerate(INVENTORIES.items()):
+        root = lab.dir / f"i{number}"
+        for file, text in files.items():
+            root.mkdir(exist_ok=True)
+            (root / file).write_text(text, encoding="utf-8")
+        for options in [[], ["--all-hosts"], ["--overlay", f"{root}/new.yml={root}/hosts.yml"]]:
+            command = [os.environ["MIRROR_BIN"], "validate", "-i", root.name, "--format", format, *options]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=lab.dir)
+            document = lab.dir / f"{len(documents)}.{format}"
+            document.write_text(done.stdout)
+            documents.append(document)
+            if bool(results(json.loads(done.stdout))) == (name == "nothing to say"):
+                silent.append(f"{format}: {name} {options}")
+    return documents, silent
+
+
+def found_out(lab, judge, good, damage):
+    """How many of these damages to a good report the judge sees."""
+    found = 0
+    for number, (where, value) in enumerate(damage):
+        bad = copy.deepcopy(good)
+        at = bad
+        for step in where[:-1]:
+            at = at[step]
+        at[where[-1]] = value
+        file = lab.dir / f"bad{number}.json"
+        file.write_text(json.dumps(bad))
+        found += judge([file]) != ""
+    return found
+
+
 def main():
     with Lab("reports") as lab:
         crate, version, path, wanted = SCHEMA
@@ -50,37 +98,19 @@ def main():
         seen = hashlib.sha256(schema.read_bytes()).hexdigest()
         lab.check("the schema is the one that was looked at", seen == wanted, "" if seen == wanted else seen)
         python = from_pypi("venv-jsonschema", PINNED) / "python"
-        documents, silent = [], []
-        for number, (name, files) in enumerate(INVENTORIES.items()):
-            root = lab.dir / f"i{number}"
-            for file, text in files.items():
-                root.mkdir(exist_ok=True)
-                (root / file).write_text(text, encoding="utf-8")
-            for options in [[], ["--all-hosts"], ["--overlay", f"{root}/new.yml={root}/hosts.yml"]]:
-                command = [os.environ["MIRROR_BIN"], "validate", "-i", root, "--format", "sarif", *options]
-                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-                document = lab.dir / f"{len(documents)}.sarif"
-                document.write_text(done.stdout)
-                documents.append(document)
-                results = json.loads(done.stdout)["runs"][0]["results"]
-                if bool(results) == (name == "nothing to say"):
-                    silent.append(f"{name} {options}")
-        lab.check("each report says what it should", not silent, ", ".join(silent))
-        judge = lambda names: lab.run([python, "-c", JUDGE, schema, *names])
-        wrong = judge(documents)
-        lab.check(f"{len(documents)} reports are SARIF 2.1.0", wrong == "", wrong)
-        good = json.loads(documents[6].read_text())
-        found = 0
-        for number, (where, value) in enumerate(DAMAGE):
-            bad = copy.deepcopy(good)
-            at = bad
-            for step in where[:-1]:
-                at = at[step]
-            at[where[-1]] = value
-            file = lab.dir / f"bad{number}.sarif"
-            file.write_text(json.dumps(bad))
-            found += judge([file]) != ""
-        lab.check("a damaged report is found out", found == len(DAMAGE), f"{found} of {len(DAMAGE)}")
+        gitlab = lab.dir / "gitlab.schema.json"
+        gitlab.write_text(json.dumps(GITLAB))
+        for format, rules, results, damage, title in [
+                ("sarif", schema, lambda it: it["runs"][0]["results"], DAMAGE, "SARIF 2.1.0"),
+                ("gitlab", gitlab, lambda it: it, GITLAB_DAMAGE, "what GitLab takes")]:
+            judge = lambda names: lab.run([python, "-c", JUDGE, rules, *names])
+            documents, silent = reports(lab, format, results)
+            lab.check(f"each {format} report says what it should", not silent, ", ".join(silent))
+            wrong = judge(documents)
+            lab.check(f"{len(documents)} reports are {title}", wrong == "", wrong)
+            # Of the inventory with errors.
+            found = found_out(lab, judge, json.loads(documents[6].read_text()), damage)
+            lab.check(f"a damaged {format} report is found out", found == len(damage), f"{found} of {len(damage)}")
 
 
 DAMAGE = [
@@ -90,6 +120,15 @@ DAMAGE = [
     (["runs", 0, "results", 0, "locations", 0, "physicalLocation", "region", "startLine"], 0),
     (["runs", 0, "tool", "driver", "name"], 1),
     (["runs", 0, "nothing"], True),
+]
+GITLAB_DAMAGE = [
+    ([0, "description"], ""),
+    ([0, "check_name"], None),
+    ([0, "fingerprint"], 7),
+    ([0, "severity"], "error"),
+    ([0, "location"], {"path": "x.yml"}),
+    ([0, "location", "path"], "./x.yml"),
+    ([0, "location", "lines", "begin"], 0),
 ]
 
 
