@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use jsonschema::{
@@ -35,7 +35,7 @@ pub(super) type Nodes = BTreeMap<String, Arc<Node>>;
 /// Every value that is wrong, by the name of its variable, with the message, whose place is what
 /// was written.
 pub(super) fn check(values: &Map<String, Json>, nodes: &Nodes) -> Vec<(String, Diagnostic)> {
-    let Some(validator) = validator() else {
+    let Some(validator) = &*VALIDATOR else {
         let broken = Diagnostic::error("internal", "the schema of the settings is broken");
         return vec![(String::new(), broken)];
     };
@@ -71,6 +71,8 @@ pub(super) fn masked(nodes: &Nodes) -> Vec<(String, Diagnostic)> {
 }
 
 /// The validator of the settings, formats included.
+static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(validator);
+
 fn validator() -> Option<Validator> {
     let mut options = jsonschema::options()
         .with_draft(Draft::Draft7)
@@ -79,7 +81,24 @@ fn validator() -> Option<Validator> {
     for (name, check) in formats::ALL {
         options = options.with_format(name, check);
     }
-    options.build(&schema::settings()).ok()
+    let mut schema = schema::settings();
+    drop_patterns(&mut schema);
+    options.build(&schema).ok()
+}
+
+/// Takes away patterns beside formats. They are for whoever does not know the format; the program
+/// does, and to compile them takes longer than to read a small inventory.
+fn drop_patterns(schema: &mut Json) {
+    match schema {
+        Json::Object(entries) => {
+            if entries.contains_key("format") {
+                entries.remove("pattern");
+            }
+            entries.values_mut().for_each(drop_patterns);
+        }
+        Json::Array(items) => items.iter_mut().for_each(drop_patterns),
+        _ => {}
+    }
 }
 
 fn first(path: &Location) -> Option<String> {

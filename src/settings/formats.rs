@@ -13,7 +13,7 @@ use super::units::{Period, Size};
 /// The name of a format, and whether a text has it.
 pub(super) type Format = (&'static str, fn(&str) -> bool);
 
-pub(super) const ALL: [Format; 12] = [
+pub(super) const ALL: [Format; 13] = [
     ("size", |text| text.parse::<Size>().is_ok()),
     ("period", |text| text.parse::<Period>().is_ok()),
     ("interval", |text| text.parse::<Period>().is_ok_and(|Period(p)| p >= SHORTEST_INTERVAL)),
@@ -23,6 +23,7 @@ pub(super) const ALL: [Format; 12] = [
     ("registry-url", |text| http(text).is_some_and(|url| is_bare(&url) && !is_api(&url))),
     ("service-url", |text| http(text).is_some_and(|url| is_bare(&url))),
     ("proxy-url", |text| http(text).is_some_and(|url| url.query().is_none())),
+    ("domain", |text| text.is_empty() || text.split('.').all(is_label)),
     ("host-pattern", |text| is_host(text.strip_prefix("*.").unwrap_or(text))),
     ("peer", is_peer),
     ("tag-pattern", is_tag_pattern),
@@ -69,6 +70,14 @@ fn is_host(text: &str) -> bool {
     !text.is_empty()
         && !text.contains(['/', ':', '*', '@', '?', '#', '%'])
         && matches!(Host::parse(text), Ok(Host::Domain(_) | Host::Ipv4(_)))
+}
+
+/// RFC 1123 section 2.1.
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn is_peer(text: &str) -> bool {

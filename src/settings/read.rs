@@ -82,12 +82,13 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let is_complete = !report.has_errors() && given.inventory.is_complete();
     let layers = layers(given, report);
     names::check(&layers, report);
-    surprises::check(&layers, report);
-    traps::check(&layers, report);
+    let mut winners = join(&layers);
+    surprises::check(&layers, &winners, report);
+    traps::check(&layers, &winners, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
-    let (hosts, variables, mut winners) = (1, set.len(), join(&layers));
+    let (hosts, variables) = (1, set.len());
     unset(&mut winners);
     let origin = |name: String| Some((winners.get(&*name)?.origin.to_string(), name));
     let origins = table::settings().filter_map(|variable| origin(variable.full_name()));

@@ -63,8 +63,10 @@ fn rendered(kind: Kind) -> Value {
         Kind::Upstream => form("registry-url", None),
         Kind::Service => or_empty(form("service-url", None)),
         Kind::Proxy => or_empty(form("proxy-url", None)),
-        Kind::Domain => json!({ "type": "string", "maxLength": 253, "pattern": DOMAIN }),
-        Kind::Bucket => json!({ "type": "string", "pattern": BUCKET }),
+        Kind::Domain => {
+            json!({ "type": "string", "maxLength": 253, "format": "domain", "pattern": DOMAIN })
+        }
+        Kind::Bucket => json!({ "type": "string", "maxLength": 63, "pattern": BUCKET }),
         Kind::Account => json!({ "type": "string", "pattern": "^([0-9]{12})?$" }),
         Kind::Hosts => list(form("host-pattern", None)),
         Kind::Peers => list(form("peer", None)),
@@ -85,7 +87,7 @@ fn rendered(kind: Kind) -> Value {
 const DOMAIN: &str = "^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*)?$";
 
 /// "Bucket naming rules" of the S3 User Guide, as far as a pattern can say them, or empty.
-const BUCKET: &str = "^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$";
+const BUCKET: &str = "^([a-z0-9][a-z0-9.-]+[a-z0-9])?$";
 
 fn form(format: &str, pattern: Option<&str>) -> Value {
     match pattern {

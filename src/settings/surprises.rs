@@ -7,10 +7,7 @@ use crate::{
     inventory::{Entry, Layer, LayerKind, SourceKind},
 };
 
-use super::{
-    layers::{Winners, join},
-    table,
-};
+use super::{layers::Winners, table};
 
 /// Variables of the neighbours that matter here.
 const INGREDIENTS: [&str; 3] = ["prefix", "aws_region", "gitlab_object_storage_prefix"];
@@ -21,15 +18,14 @@ const CLOSE_TO_THE_CHEST: [&str; 3] = ["sensitive", "secret", "vault"];
 /// Warns of values that lose to another file against what one would think, and tells what the
 /// environment changed. Ansible reads the files of a directory by name, so that `vars.yml` beats
 /// `sensitive_vars.yml`, and `group_vars/all` beats both, whatever group they speak of.
-pub(super) fn check(layers: &[Layer], report: &mut Report) {
-    let winners = join(layers);
+pub(super) fn check(layers: &[Layer], winners: &Winners, report: &mut Report) {
     for (name, _) in winners.iter().filter(|(name, _)| matters(name)) {
         let said: Vec<(&Layer, &Entry)> = layers
             .iter()
             .flat_map(|layer| layer.entries.iter().map(move |entry| (layer, entry)))
             .filter(|(_, entry)| entry.name == *name)
             .collect();
-        one(name, &said, &winners, report);
+        one(name, &said, winners, report);
     }
 }
 

@@ -8,20 +8,15 @@ use crate::{
     inventory::{Layer, LayerKind, Node, SourceKind, Value},
 };
 
-use super::{
-    coerce::is_odd,
-    layers::{Winners, join},
-    secrets, table,
-};
+use super::{coerce::is_odd, layers::Winners, secrets, table};
 
 /// Digits of the id of an AWS account.
 const ACCOUNT: usize = 12;
 
 /// Warns of values that YAML reads as another number than was written, where they reach a setting,
 /// and of account ids wherever they are.
-pub(super) fn check(layers: &[Layer], report: &mut Report) {
-    let winners = join(layers);
-    let reaching = reaching(&winners);
+pub(super) fn check(layers: &[Layer], winners: &Winners, report: &mut Report) {
+    let reaching = reaching(winners);
     let ours = |name: &str| table::find(name).is_some_and(table::Variable::is_setting);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     for entry in written.flat_map(|layer| &layer.entries).filter(|entry| !ours(&entry.name)) {

@@ -29,6 +29,8 @@ const CRATES: &[(&str, Home)] = &[
     ("nix", In(&["command/"])),
     ("minijinja", In(&["inventory/"])),
     ("minijinja_*", In(&["inventory/"])),
+    ("pbkdf2", In(&["inventory/"])),
+    ("sha2", In(&["inventory/"])),
     ("prometheus_client", In(&["telemetry"])),
     ("quick_cache", In(&["mirror/"])),
     ("rcgen", In(&["server/tls"])),
