@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Report};
 
-use super::{Node, Source, Value, mask};
+use super::{Node, Source, SourceKind, Value, mask};
 
 mod cause;
 mod compose;
@@ -54,7 +54,9 @@ pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
         report.push(stopped.as_ref().clone());
         return None;
     }
-    if let Err(refused) = verdict::verdict(source) {
+    // What is compiled in was judged when it was tested.
+    let is_ours = source.kind() == SourceKind::BuiltIn;
+    if let Some(refused) = (!is_ours).then(|| verdict::verdict(source)).and_then(Result::err) {
         report.push(*refused);
         return None;
     }

@@ -81,7 +81,7 @@ fn validator() -> Option<Validator> {
     for (name, check) in formats::ALL {
         options = options.with_format(name, check);
     }
-    let mut schema = schema::settings();
+    let mut schema = schema::wordless();
     drop_patterns(&mut schema);
     options.build(&schema).ok()
 }

@@ -17,18 +17,31 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// What [`super::Settings`] accepts once everything is rendered and has its type: the contents of
 /// `schema/settings.schema.json`.
 pub fn settings() -> Value {
-    let mut properties = Map::new();
-    for variable in table::settings() {
-        properties.insert(variable.full_name(), described(variable, None, rendered(variable.kind)));
+    let mut schema = wordless();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        for variable in table::settings() {
+            let own = properties.entry(variable.full_name()).or_insert(Value::Null);
+            *own = described(variable, None, own.take());
+        }
     }
-    json!({
+    let words = json!({
         "$schema": DRAFT,
         "title": "Settings of registry-mirror",
         "description": "What the program accepts once templates are rendered and values have their types.",
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": false,
-    })
+    });
+    let (Value::Object(mut words), Value::Object(schema)) = (words, schema) else {
+        return Value::Null;
+    };
+    words.extend(schema);
+    words.into()
+}
+
+/// The same for the program itself, which reads no descriptions.
+pub(super) fn wordless() -> Value {
+    let properties = table::settings()
+        .map(|variable| (variable.full_name(), rendered(variable.kind)))
+        .collect::<Map<_, _>>();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 /// `schema` with what the table says of the variable.
