@@ -81,6 +81,7 @@ mod calls;
 mod encryption;
 mod faults;
 mod places;
+mod provision;
 mod real;
 mod served;
 

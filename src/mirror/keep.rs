@@ -17,7 +17,7 @@ use tokio::{
 
 use super::lock;
 use crate::{
-    store::{Abilities, Body, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
+    store::{Abilities, Body, Finding, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -51,6 +51,8 @@ struct Shared {
     /// What the shared store has yet to take, in the order in which it is tried.
     pending: Mutex<VecDeque<(Key, Meta)>>,
     wake: Notify,
+    /// What was said of the place where the shared store keeps things.
+    told: Mutex<Vec<Finding>>,
 }
 
 /// A range lies outside content of that length.
@@ -203,14 +205,32 @@ impl Keeper {
         put
     }
 
-    /// Tries what the shared store can do, and notes if it fails.
+    /// Makes sure that there is a shared store, tries what it can do, and notes if it fails. What
+    /// is found is told once.
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
-        let probed = self.far.probe().await;
+        let probed = match self.far.prepare().await {
+            Ok(ground) => {
+                self.tell(&ground.findings);
+                self.far.probe().await
+            }
+            Err(error) => Err(error),
+        };
         *lock(&self.shared.refused) = probed.as_ref().err().map(ToString::to_string);
         if probed.is_ok() {
             lock(&self.shared.down).take();
         }
         probed
+    }
+
+    fn tell(&self, findings: &[Finding]) {
+        let mut told = lock(&self.shared.told);
+        for finding in findings.iter().filter(|finding| !told.contains(finding)) {
+            match &finding.hint {
+                Some(hint) => tracing::warn!(hint, "{}", finding.what),
+                None => tracing::info!("{}", finding.what),
+            }
+        }
+        *told = findings.to_vec();
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {

@@ -237,7 +237,8 @@ impl Mirror {
                         tracing::info!(encryption, conditional, "the store can be written to");
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the store cannot be written to; pulls go on");
+                        let hint = error.hint();
+                        tracing::warn!(%error, hint, "the store cannot be written to; pulls go on");
                     }
                 }
                 tried = true;

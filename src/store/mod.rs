@@ -175,6 +175,43 @@ pub struct Abilities {
     pub encryption: Option<String>,
 }
 
+/// The place that a store keeps things in, as it was found or made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// Whether it was missing and was made just now.
+    pub created: bool,
+    /// What somebody should know about it.
+    pub findings: Vec<Finding>,
+}
+
+impl Ground {
+    /// One that was there, with something to say about it.
+    pub fn of(finding: Finding) -> Self {
+        Self { created: false, findings: vec![finding] }
+    }
+}
+
+/// Something to know about the place that a store keeps things in. It stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is so: lower case, no full stop.
+    pub what: String,
+    /// What to do about it; none where nothing is to be done.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// Something to be put right.
+    pub fn warning(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    /// Something worth knowing.
+    pub fn info(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+}
+
 /// Why a store could not do it, by meaning. Never carries a foreign error's own text beyond its
 /// code: a signed URL or a credential could be in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -215,12 +252,28 @@ pub enum StoreError {
         /// What was wrong with the answer.
         what: String,
     },
+    /// The place that is configured is none, or not ours.
+    #[error("{what}")]
+    Misconfigured {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The store was found not to encrypt and is not written to.
     #[error("the store does not encrypt, so it is not written to")]
     NotEncrypted,
 }
 
 impl StoreError {
+    /// What to do about it, where somebody has to.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Misconfigured { hint, .. } => Some(hint),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may well succeed later.
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Broken { .. })
@@ -266,6 +319,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Ends an upload that nobody finished and frees what it holds; gone already is no error.
     async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError>;
+
+    /// Makes the place where things are kept if it is missing and may be made, and looks at it if
+    /// it is there, which changes nothing about it.
+    async fn prepare(&self) -> Result<Ground, StoreError> {
+        Ok(Ground::default())
+    }
 
     /// Writes, reads and removes a small thing, to learn what this store can do.
     async fn probe(&self) -> Result<Abilities, StoreError>;

@@ -12,6 +12,7 @@ mod keys;
 mod list;
 mod multipart;
 mod probe;
+mod provision;
 mod read;
 mod records;
 mod spawned;
@@ -34,8 +35,8 @@ use aws_sdk_s3::{
 
 use self::{encryption::Encryption, spawned::Spawned};
 use super::{
-    Abilities, Area, Found, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store, StoreError,
-    StrayUpload,
+    Abilities, Area, Found, Ground, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store,
+    StoreError, StrayUpload,
 };
 use crate::telemetry::Metrics;
 
@@ -48,6 +49,8 @@ pub struct Bucket {
     pub region: Option<String>,
     /// The address of an S3-compatible store; none: AWS.
     pub endpoint: Option<String>,
+    /// Whether it is made where it is missing.
+    pub create: bool,
     /// Whether every object must be written encrypted.
     pub encrypt: bool,
     /// The KMS key to encrypt with; none: as the bucket's default says.
@@ -235,6 +238,10 @@ impl Store for S3 {
     async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
         let id = upload.id.clone();
         self.write("AbortMultipartUpload", |inner| async move { inner.end_upload(&id).await }).await
+    }
+
+    async fn prepare(&self) -> Result<Ground, StoreError> {
+        self.write("CreateBucket", |inner| async move { inner.provision().await }).await
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {

@@ -6,6 +6,7 @@
 //! ([`Bucket::serve`]), for the whole program.
 
 mod objects;
+mod place;
 pub mod wire;
 
 use std::{
@@ -69,6 +70,7 @@ pub struct Bucket {
 struct State {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<(String, String), Upload>,
+    place: place::Place,
     sealing: Sealing,
     unconditional: bool,
     hashing: bool,

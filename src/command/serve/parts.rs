@@ -59,6 +59,7 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
         name,
         region: settings.bucket_location.clone(),
         endpoint: some(&settings.bucket_endpoint),
+        create: settings.bucket_create,
         encrypt: settings.bucket_encrypt,
         key: some(&settings.bucket_encryption_key),
         owner: some(&settings.bucket_owner),

@@ -151,7 +151,7 @@ impl Intercept for Counting {
 
 /// The calls that are made here; a label is a constant.
 fn label(operation: &str) -> &'static str {
-    const CALLS: [&str; 12] = [
+    const CALLS: [&str; 21] = [
         "AbortMultipartUpload",
         "CompleteMultipartUpload",
         "CreateMultipartUpload",
@@ -164,6 +164,15 @@ fn label(operation: &str) -> &'static str {
         "PutObject",
         "UploadPart",
         "HeadBucket",
+        "CreateBucket",
+        "GetBucketLifecycleConfiguration",
+        "GetBucketVersioning",
+        "GetPublicAccessBlock",
+        "PutBucketEncryption",
+        "PutBucketLifecycleConfiguration",
+        "PutBucketPolicy",
+        "PutBucketTagging",
+        "PutPublicAccessBlock",
     ];
     CALLS.into_iter().find(|call| *call == operation).unwrap_or("other")
 }

@@ -68,6 +68,16 @@ impl Failure {
         &self.code
     }
 
+    /// The HTTP status; 0 if there was no answer.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether the caller may not do it.
+    pub(super) fn is_denied(&self) -> bool {
+        self.status == 403
+    }
+
     /// Whether there is nothing under the key. A bucket that is missing is another matter: its
     /// content may be back when it is. So is a 403, by which S3 also answers for what is not there
     /// if `s3:ListBucket` is not granted: it stays [`StoreError::Denied`], since taking it for a

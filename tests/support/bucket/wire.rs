@@ -21,7 +21,7 @@ use s3s::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET};
+use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET, place};
 
 /// The connection broke.
 #[derive(Debug)]
@@ -75,8 +75,11 @@ impl Door {
         };
         let is_head = request.method() == http::Method::HEAD;
         match fault {
-            None if !owned => Ok(refusal(403, "AccessDenied", is_head)),
-            None => self.service.call(request).await.map_err(|_| Broken),
+            // A bucket that is made has no owner yet.
+            None if !owned && operation != "CreateBucket" => {
+                Ok(refusal(403, "AccessDenied", is_head))
+            }
+            None => self.done(operation, request).await,
             Some(Fault::Refused) => Err(Broken),
             Some(Fault::Silent) => std::future::pending().await,
             Some(Fault::Status(status, code)) => {
@@ -95,6 +98,19 @@ impl Door {
         }
     }
 
+    /// The answer where nothing goes wrong.
+    async fn done(
+        &self,
+        operation: &'static str,
+        mut request: s3s::HttpRequest,
+    ) -> Result<s3s::HttpResponse, Broken> {
+        if !place::is_call(operation) {
+            return self.service.call(request).await.map_err(|_| Broken);
+        }
+        let body = request.body_mut().store_all_limited(usize::MAX).await.map_err(|_| Broken)?;
+        Ok(place::answer(&self.bucket, operation, &body))
+    }
+
     async fn broken_body(
         &self,
         request: s3s::HttpRequest,
@@ -110,7 +126,7 @@ impl Door {
     }
 }
 
-fn refusal(status: u16, code: &str, is_head: bool) -> s3s::HttpResponse {
+pub(super) fn refusal(status: u16, code: &str, is_head: bool) -> s3s::HttpResponse {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{SECRET}</Message></Error>"
     );
@@ -177,8 +193,10 @@ fn operation(request: &s3s::HttpRequest) -> &'static str {
     };
     match (request.method().as_str(), is_object) {
         ("GET", false) if has("uploads") => "ListMultipartUploads",
+        (method, false) if place::operation(method, has).is_some() => {
+            place::operation(method, has).unwrap()
+        }
         ("GET", false) => "ListObjectsV2",
-        ("HEAD", false) => "HeadBucket",
         ("POST", false) if has("delete") => "DeleteObjects",
         ("GET", true) => "GetObject",
         ("HEAD", true) => "HeadObject",

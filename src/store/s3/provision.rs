@@ -1,0 +1,113 @@
+//! The bucket itself: made and configured where it is missing, else only looked at.
+
+mod configure;
+mod inspect;
+
+use aws_sdk_s3::{
+    Client,
+    types::{BucketLocationConstraint, CreateBucketConfiguration},
+};
+
+use super::{Inner, failure::Failure};
+use crate::store::{Finding, Ground, StoreError};
+
+const HEAD: &str = "HeadBucket";
+const CREATE: &str = "CreateBucket";
+/// The one region that must not be named when a bucket is made (API reference, CreateBucket).
+const NAMELESS_REGION: &str = "us-east-1";
+
+impl Inner {
+    /// Makes the bucket if it is missing and may be made, and configures it then. One that was
+    /// there is looked at and never written to, whoever made it: another node may have been
+    /// first, and configures it itself.
+    pub(super) async fn provision(&self) -> Result<Ground, StoreError> {
+        let client = self.client(HEAD).await?;
+        let looked = client
+            .head_bucket()
+            .bucket(&self.bucket.name)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(|error| Failure::new(HEAD, &error));
+        match looked {
+            Ok(_) => Ok(Ground { created: false, findings: self.inspect(client).await }),
+            Err(failure) if failure.status() == 404 && self.bucket.create => {
+                self.make(client).await
+            }
+            Err(failure) => self.not_seen(failure),
+        }
+    }
+
+    /// What follows when the bucket cannot be seen and is not to be made.
+    fn not_seen(&self, failure: Failure) -> Result<Ground, StoreError> {
+        let name = &self.bucket.name;
+        let misplaced =
+            |what, hint: &str| Err(StoreError::Misconfigured { what, hint: hint.to_owned() });
+        match (failure.status(), &self.bucket.owner) {
+            (404, _) => misplaced(
+                format!("there is no bucket `{name}`"),
+                "make it, or set registry_mirror_bucket_create to true",
+            ),
+            (301 | 307, _) if self.bucket.endpoint.is_none() => misplaced(
+                format!("the bucket `{name}` lies in another region"),
+                "set registry_mirror_bucket_location to the region that it lies in",
+            ),
+            // S3 does not say which of the two it is.
+            (403, Some(owner)) => Ok(Ground::of(Finding::warning(
+                format!(
+                    "the bucket `{name}` cannot be looked at: it is not the account's {owner}, or \
+                     `s3:ListBucket` is not granted"
+                ),
+                "look at registry_mirror_bucket_owner and at the role of the node",
+            ))),
+            (403, None) => Ok(Ground::of(Finding::warning(
+                format!("the bucket `{name}` cannot be looked at: `s3:ListBucket` is not granted"),
+                "without it S3 answers 403 for what is missing, and nothing is served from the bucket",
+            ))),
+            _ => Err(failure.into()),
+        }
+    }
+
+    async fn make(&self, client: &Client) -> Result<Ground, StoreError> {
+        let name = &self.bucket.name;
+        let region = client.config().region().map(|region| region.as_ref().to_owned());
+        let place = region
+            .clone()
+            .filter(|region| region != NAMELESS_REGION && self.bucket.endpoint.is_none());
+        let place = place.map(|region| {
+            let region = BucketLocationConstraint::from(region.as_str());
+            CreateBucketConfiguration::builder().location_constraint(region).build()
+        });
+        let made = client
+            .create_bucket()
+            .bucket(name)
+            .set_create_bucket_configuration(place)
+            .send()
+            .await
+            .map_err(|error| Failure::new(CREATE, &error));
+        match made {
+            Ok(_) => {
+                tracing::info!(bucket = name, "the bucket was missing and is made");
+                Ok(Ground { created: true, findings: self.configure(client, region).await })
+            }
+            // Another node was first, and is configuring it now.
+            Err(failure) if failure.code() == "BucketAlreadyOwnedByYou" => Ok(Ground::default()),
+            Err(failure) if failure.code() == "BucketAlreadyExists" => {
+                Err(StoreError::Misconfigured {
+                    what: format!("the bucket `{name}` belongs to another account"),
+                    hint: "names of buckets are the world's; set registry_mirror_bucket_name to \
+                           another"
+                        .into(),
+                })
+            }
+            Err(failure) if failure.is_denied() => Err(StoreError::Misconfigured {
+                what: format!(
+                    "the bucket `{name}` is missing and cannot be made: `s3:CreateBucket` is not \
+                     granted"
+                ),
+                hint: "grant it to the role of the node, or make the bucket".into(),
+            }),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}

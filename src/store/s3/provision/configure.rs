@@ -1,0 +1,211 @@
+//! What a bucket gets that was made just now.
+
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
+        LifecycleRule, LifecycleRuleFilter, PublicAccessBlockConfiguration, ServerSideEncryption,
+        ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+        Tag, Tagging,
+    },
+};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::super::{Inner, failure::Failure};
+use crate::store::Finding;
+
+/// Attempts at a step while S3 is still making the bucket known to all its parts.
+const ATTEMPTS: u32 = 5;
+/// After how many days an upload that nobody finished is ended.
+const UNFINISHED_DAYS: i32 = 1;
+
+/// Something that is done to a new bucket.
+struct Step {
+    /// The IAM action that it takes.
+    action: &'static str,
+    /// What the bucket lacks without it.
+    lack: &'static str,
+}
+
+impl Inner {
+    /// Configures a bucket that was made just now. What fails is said and stops nothing.
+    pub(super) async fn configure(&self, client: &Client, region: Option<String>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut done = |step: Step, result: Result<(), Failure>| {
+            findings.extend(result.err().and_then(|failure| step.failed(&failure)));
+        };
+        done(
+            Step { action: "s3:PutEncryptionConfiguration", lack: "no encryption by default" },
+            self.again(|| self.put_encryption(client)).await,
+        );
+        done(
+            Step { action: "s3:PutBucketPublicAccessBlock", lack: "no block of public access" },
+            self.again(|| self.put_access_block(client)).await,
+        );
+        done(
+            Step {
+                action: "s3:PutLifecycleConfiguration",
+                lack: "no rule that ends unfinished uploads",
+            },
+            self.again(|| self.put_lifecycle(client)).await,
+        );
+        // It would lock out whoever speaks plain HTTP to a store of their own.
+        if self.bucket.endpoint.as_ref().is_none_or(|address| address.starts_with("https:")) {
+            done(
+                Step { action: "s3:PutBucketPolicy", lack: "no policy that demands TLS" },
+                self.again(|| self.put_policy(client, region.as_deref())).await,
+            );
+        }
+        done(
+            Step { action: "s3:PutBucketTagging", lack: "no tags" },
+            self.again(|| self.put_tags(client)).await,
+        );
+        findings
+    }
+
+    /// A bucket is not known everywhere at once, and steps at the same time are refused.
+    async fn again<F>(&self, step: impl Fn() -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let mut wait = self.tuning.backoff;
+        for _ in 1..ATTEMPTS {
+            match step().await {
+                Err(failure) if failure.is_race() || failure.code() == "NoSuchBucket" => {
+                    sleep(wait).await;
+                    wait *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        step().await
+    }
+
+    async fn put_encryption(&self, client: &Client) -> Result<(), Failure> {
+        let key = self.bucket.key.clone().filter(|key| !key.is_empty());
+        let algorithm = match key {
+            Some(_) => ServerSideEncryption::AwsKms,
+            None => ServerSideEncryption::Aes256,
+        };
+        let with_key = key.is_some();
+        let default = ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(algorithm)
+            .set_kms_master_key_id(key)
+            .build();
+        let rule = ServerSideEncryptionRule::builder()
+            .set_apply_server_side_encryption_by_default(default.ok())
+            .set_bucket_key_enabled(with_key.then_some(true))
+            .build();
+        let rules = ServerSideEncryptionConfiguration::builder().rules(rule).build();
+        let call = client
+            .put_bucket_encryption()
+            .bucket(&self.bucket.name)
+            .set_server_side_encryption_configuration(rules.ok())
+            .set_expected_bucket_owner(self.owner());
+        settled("PutBucketEncryption", call.send().await)
+    }
+
+    async fn put_access_block(&self, client: &Client) -> Result<(), Failure> {
+        let all = PublicAccessBlockConfiguration::builder()
+            .block_public_acls(true)
+            .ignore_public_acls(true)
+            .block_public_policy(true)
+            .restrict_public_buckets(true)
+            .build();
+        let call = client
+            .put_public_access_block()
+            .bucket(&self.bucket.name)
+            .public_access_block_configuration(all)
+            .set_expected_bucket_owner(self.owner());
+        settled("PutPublicAccessBlock", call.send().await)
+    }
+
+    async fn put_lifecycle(&self, client: &Client) -> Result<(), Failure> {
+        let abort = AbortIncompleteMultipartUpload::builder()
+            .days_after_initiation(UNFINISHED_DAYS)
+            .build();
+        let rule = LifecycleRule::builder()
+            .id("end-unfinished-uploads")
+            .status(ExpirationStatus::Enabled)
+            .filter(LifecycleRuleFilter::builder().prefix("").build())
+            .abort_incomplete_multipart_upload(abort)
+            .build();
+        let rules =
+            rule.and_then(|rule| BucketLifecycleConfiguration::builder().rules(rule).build());
+        let call = client
+            .put_bucket_lifecycle_configuration()
+            .bucket(&self.bucket.name)
+            .set_lifecycle_configuration(rules.ok())
+            .set_expected_bucket_owner(self.owner());
+        settled("PutBucketLifecycleConfiguration", call.send().await)
+    }
+
+    async fn put_policy(&self, client: &Client, region: Option<&str>) -> Result<(), Failure> {
+        let bucket = format!("arn:{}:s3:::{}", partition(region), self.bucket.name);
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [bucket.clone(), format!("{bucket}/*")],
+                "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+            }],
+        });
+        let call = client
+            .put_bucket_policy()
+            .bucket(&self.bucket.name)
+            .policy(policy.to_string())
+            .set_expected_bucket_owner(self.owner());
+        settled("PutBucketPolicy", call.send().await)
+    }
+
+    async fn put_tags(&self, client: &Client) -> Result<(), Failure> {
+        let tag = Tag::builder().key("managed-by").value("registry-mirror").build();
+        let tags = tag.and_then(|tag| Tagging::builder().tag_set(tag).build());
+        let call = client
+            .put_bucket_tagging()
+            .bucket(&self.bucket.name)
+            .set_tagging(tags.ok())
+            .set_expected_bucket_owner(self.owner());
+        settled("PutBucketTagging", call.send().await)
+    }
+}
+
+impl Step {
+    fn failed(&self, failure: &Failure) -> Option<Finding> {
+        let Self { action, lack } = self;
+        if failure.is_unknown_feature() {
+            return Some(Finding::info(format!("the store cannot be told: the bucket has {lack}")));
+        }
+        let what = if failure.is_denied() {
+            format!("`{action}` is not granted, so the new bucket has {lack}")
+        } else {
+            format!("the new bucket has {lack} ({})", failure.code())
+        };
+        Some(Finding::warning(what, "set it by hand; docs/operations.md has all of it"))
+    }
+}
+
+fn settled<T, E>(
+    operation: &'static str,
+    answer: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<(), Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    answer.map(drop).map_err(|error| Failure::new(operation, &error))
+}
+
+/// The first part of an ARN's name for the clouds of AWS (IAM user guide, "Amazon Resource Names").
+fn partition(region: Option<&str>) -> &'static str {
+    match region {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
