@@ -75,8 +75,15 @@ async fn a_named_key_becomes_the_default_and_one_region_is_never_named() {
 async fn plain_http_to_a_store_of_ones_own_is_not_locked_out() {
     let bucket = Bucket::new().missing();
     let settings = s3::Bucket { create: true, ..settings() };
+    open_as(&bucket, settings.clone(), tuning()).prepare().await.unwrap();
+    let is = bucket.configuration();
+    assert!(!is.contains_key("policy"));
+    assert!(is["location"].contains("eu-central-1"), "the region that is set goes unsaid");
+
+    let bucket = Bucket::new().missing();
+    let settings = s3::Bucket { create: true, region: None, ..settings };
     open_as(&bucket, settings, tuning()).prepare().await.unwrap();
-    assert!(!bucket.configuration().contains_key("policy"));
+    assert!(!bucket.configuration()["location"].contains("Location"), "a region is made up");
 }
 
 #[tokio::test]

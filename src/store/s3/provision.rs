@@ -71,9 +71,9 @@ impl Inner {
     async fn make(&self, client: &Client) -> Result<Ground, StoreError> {
         let name = &self.bucket.name;
         let region = client.config().region().map(|region| region.as_ref().to_owned());
-        let place = region
-            .clone()
-            .filter(|region| region != NAMELESS_REGION && self.bucket.endpoint.is_none());
+        // What is only assumed of a store that is not AWS is not asked of it.
+        let is_known = self.bucket.endpoint.is_none() || self.bucket.region.is_some();
+        let place = region.clone().filter(|region| is_known && region != NAMELESS_REGION);
         let place = place.map(|region| {
             let region = BucketLocationConstraint::from(region.as_str());
             CreateBucketConfiguration::builder().location_constraint(region).build()

@@ -78,7 +78,8 @@ class Mirror:
         else:
             argv = [os.environ["MIRROR_BIN"], "serve", "-i", inventory]
         before = self.process.text().count("ready on ") if self.process else 0
-        self.process = self.lab.start(self.name, argv, self.env)
+        self.process = self.lab.start(self.name, argv, {"RUNTIME_DIRECTORY": str(self.lab.dir / f"{self.name}-runtime"),
+                                                        **self.env})
         self.lab.wait("the mirror to answer", lambda: request(f"{self.url}/v2/").status == 200,
                       process=self.process)
         if not STAND_IN:
