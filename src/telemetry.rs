@@ -10,104 +10,18 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
+    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
+mod labels;
 mod logs;
 
+use labels::{CallLabels, OutcomeLabel, RequestLabels, ScopeLabel, TierLabel, WhyLabel};
+
+pub use labels::{Kind, Tier, Why};
 pub use logs::Logs;
-
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Tier {
-    /// From memory.
-    Memory,
-    /// From the node's disk.
-    Disk,
-    /// From the shared bucket.
-    Bucket,
-    /// Read along with a fill in progress.
-    Flight,
-}
-
-/// What kind of request was made upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Kind {
-    /// A token of the token service.
-    Token,
-    /// HEAD of a manifest.
-    Head,
-    /// GET of a manifest: a pull.
-    Manifest,
-    /// HEAD of a blob.
-    BlobHead,
-    /// GET of a blob at the registry.
-    Blob,
-    /// GET at the address a blob was redirected to.
-    Redirect,
-    /// Tag listings.
-    Tags,
-    /// Referrers.
-    Referrers,
-}
-
-/// Why an answer was stale, or why fetching once was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Why {
-    /// The upstream failed or did not answer in time.
-    Unavailable,
-    /// A limit of the upstream is reached.
-    Limit,
-    /// The upstream refuses our credential.
-    Credential,
-    /// There was no room in the spool.
-    NoRoom,
-    /// The store refused.
-    Store,
-    /// The repository is not public.
-    NotPublic,
-    /// The upstream has no such thing.
-    Unknown,
-    /// The upstream sent bytes that do not match their digest.
-    Mismatch,
-    /// The request was malformed or not one of a mirror.
-    BadRequest,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TierLabel {
-    tier: Tier,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    kind: Kind,
-    /// The HTTP status, or 0 where there was no answer.
-    status: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WhyLabel {
-    why: Why,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    operation: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ScopeLabel {
-    scope: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
 
 /// Every metric of the program. Cheap to clone; counting takes no lock once a label was seen.
 #[derive(Clone)]
@@ -134,6 +48,9 @@ pub struct Metrics {
     disk_size: Gauge<u64, AtomicU64>,
     disk_free: Gauge<u64, AtomicU64>,
     pending_uploads: Gauge<u64, AtomicU64>,
+    copies: Gauge<u64, AtomicU64>,
+    copies_evicted: Counter,
+    copies_refused: Counter,
     reloads: Family<OutcomeLabel, Counter>,
     reload_refused: Gauge<i64, AtomicI64>,
     reloaded: Gauge<u64, AtomicU64>,
@@ -210,6 +127,17 @@ impl Metrics {
             "content that the shared store has yet to take",
             pending_uploads.clone(),
         );
+        let copies = Gauge::default();
+        r.register_with_unit(
+            "copies",
+            "copies on this node's disk, in front of the shared store",
+            Unit::Bytes,
+            copies.clone(),
+        );
+        let copies_evicted =
+            Self::counter(r, "copies_evicted", "copies that went to make room for others");
+        let copies_refused =
+            Self::counter(r, "copies_refused", "copies that a full or failing disk did not take");
         let reloads = Self::counter(r, "reloads", "reloads of the configuration, by outcome");
         let reload_refused =
             Self::gauge(r, "reload_refused", "1 while the last reload was a refused one");
@@ -219,6 +147,9 @@ impl Metrics {
             "when the configuration was last reloaded and taken; 0 since the start if never",
         );
         Self {
+            copies,
+            copies_evicted,
+            copies_refused,
             reloads,
             reload_refused,
             reloaded,
@@ -359,6 +290,21 @@ impl Metrics {
     pub fn disk(&self, size: u64, free: u64) {
         self.disk_size.set(size);
         self.disk_free.set(free);
+    }
+
+    /// Copies on the disk have so many bytes in all.
+    pub fn copies(&self, bytes: u64) {
+        self.copies.set(bytes);
+    }
+
+    /// `n` copies went to make room.
+    pub fn copies_evicted(&self, n: u64) {
+        self.copies_evicted.inc_by(n);
+    }
+
+    /// A copy found no room, or the disk failed.
+    pub fn copy_refused(&self) {
+        self.copies_refused.inc();
     }
 
     /// A reload was taken, or refused.

@@ -189,9 +189,8 @@ impl<'a> Filling<'a> {
         let Some(aboard) = aboard.get() else { return Ok(()) };
         let payload = Payload::File { file: aboard.file.clone(), len: total };
         let meta = Meta { media_type: None, verified: true };
-        let fits = self.mirror.fits_near(total);
         let new = from == From::Upstream;
-        let kept = self.mirror.keeper.keep(key, &payload, &meta, fits, new).await;
+        let kept = self.mirror.keeper.keep(key, &payload, &meta, new).await;
         if !kept.near && !kept.far {
             // Nobody else has it: whoever comes while it is being read reads along.
             progress.closed().await;

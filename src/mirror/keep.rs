@@ -2,7 +2,7 @@
 //! back. A store that fails costs its use, never a pull.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     ops::Range,
     sync::{Arc, Mutex},
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::lock;
+use super::{copies::Copies, lock};
 use crate::{
     store::{Abilities, Body, Finding, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
@@ -36,7 +36,7 @@ const PENDING: usize = 100_000;
 /// The two stores as one.
 #[derive(Clone)]
 pub(super) struct Keeper {
-    near: Option<Arc<dyn Store>>,
+    near: Option<Copies>,
     far: Arc<dyn Store>,
     metrics: Metrics,
     shared: Arc<Shared>,
@@ -71,7 +71,7 @@ pub(super) struct Kept {
 impl Keeper {
     /// A keeper, with its retrying begun on `engine`, where it goes on for as long as that runs.
     pub(super) fn new(
-        near: Option<Arc<dyn Store>>,
+        near: Option<Copies>,
         far: Arc<dyn Store>,
         metrics: Metrics,
         engine: &Handle,
@@ -88,23 +88,36 @@ impl Keeper {
         keeper
     }
 
-    /// Whether there is a disk in front of the shared store.
+    /// Whether there are to be copies on a disk in front of the shared store.
     pub(super) fn has_near(&self) -> bool {
-        self.near.is_some()
+        self.near.as_ref().is_some_and(Copies::are_wanted)
+    }
+
+    /// Whether content of that size may be copied to this node's disk.
+    pub(super) fn fits_near(&self, size: u64) -> bool {
+        self.near.as_ref().is_some_and(|near| near.fit(size))
+    }
+
+    /// Sees to it that the copies stay within their bounds.
+    pub(super) async fn tidy(&self) {
+        if let Some(near) = &self.near {
+            near.tidy(&self.pinned()).await;
+        }
+    }
+
+    /// What is on the disk and not in the shared store yet.
+    fn pinned(&self) -> HashSet<Key> {
+        lock(&self.shared.pending).iter().map(|(key, _)| key.clone()).collect()
     }
 
     /// Content on this node's disk.
     pub(super) async fn near(&self, key: &Key) -> Option<Found> {
-        let near = self.near.as_ref()?;
-        near.get(key, None).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a copy on the disk cannot be read");
-            None
-        })
+        self.near.as_ref()?.get(key).await
     }
 
     /// What is known of content on this node's disk.
     pub(super) async fn near_info(&self, key: &Key) -> Option<Info> {
-        self.near.as_ref()?.head(key).await.ok().flatten()
+        self.near.as_ref()?.info(key).await
     }
 
     /// Content in the shared store, if this mirror wrote it; none also where the store fails or
@@ -163,25 +176,12 @@ impl Keeper {
         None
     }
 
-    /// Keeps a verified payload: on the disk if it `fits` there, and in the shared store if it is
+    /// Keeps a verified payload: on the disk if it fits there, and in the shared store if it is
     /// `new` to it.
-    pub(super) async fn keep(
-        &self,
-        key: &Key,
-        payload: &Payload,
-        meta: &Meta,
-        fits: bool,
-        new: bool,
-    ) -> Kept {
+    pub(super) async fn keep(&self, key: &Key, payload: &Payload, meta: &Meta, new: bool) -> Kept {
         let near = match &self.near {
-            Some(near) if fits => match near.put(key, payload.clone(), meta).await {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::warn!(%error, digest = %key.digest, "no copy is kept on the disk");
-                    false
-                }
-            },
-            _ => false,
+            Some(near) => near.keep(key, payload.clone(), meta, &self.pinned()).await,
+            None => false,
         };
         if !new {
             return Kept { near, far: true };
@@ -282,9 +282,12 @@ impl Keeper {
 
     /// Forgets content that turned out to be wrong.
     pub(super) async fn forget(&self, key: &Key) {
-        let keys = std::slice::from_ref(key);
-        for store in self.near.iter().chain([&self.far]) {
-            if let Err(error) = store.remove(keys).await {
+        let near = match &self.near {
+            Some(near) => near.forget(key).await,
+            None => Ok(()),
+        };
+        for forgotten in [near, self.far.remove(std::slice::from_ref(key)).await] {
+            if let Err(error) = forgotten {
                 tracing::warn!(%error, digest = %key.digest, "damaged content cannot be removed");
             }
         }

@@ -327,9 +327,8 @@ impl Inner {
 
     fn keep_in_background(&self, key: Key, bytes: Bytes, meta: Meta, new: bool) {
         let (keeper, busy) = (self.keeper.clone(), self.busy());
-        let fits = self.fits_near(bytes.len() as u64);
         self.parts.engine.spawn(async move {
-            keeper.keep(&key, &Payload::Bytes(bytes), &meta, fits, new).await;
+            keeper.keep(&key, &Payload::Bytes(bytes), &meta, new).await;
             drop(busy);
         });
     }

@@ -24,6 +24,7 @@ mod alone;
 mod answer;
 mod blobs;
 mod buffer;
+mod copies;
 mod fill;
 mod flight;
 mod keep;
@@ -107,12 +108,14 @@ impl Mirror {
     /// The spool's directory cannot be used.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
         let spool = spool::Spool::open(parts.spool.clone(), parts.metrics.clone())?;
-        let keeper = keep::Keeper::new(
-            parts.near.clone(),
-            parts.far.clone(),
-            parts.metrics.clone(),
-            &parts.engine,
-        );
+        let (directory, settings) = (parts.spool.clone(), parts.settings.clone());
+        let near = parts.near.clone().map(|near| {
+            let measure = Box::new(move || spool::space(&directory));
+            let (metrics, engine) = (parts.metrics.clone(), parts.engine.clone());
+            copies::Copies::new(near, settings, measure, metrics, engine)
+        });
+        let keeper =
+            keep::Keeper::new(near, parts.far.clone(), parts.metrics.clone(), &parts.engine);
         let inner = Inner {
             keeper,
             spool,
@@ -213,8 +216,9 @@ impl Mirror {
     }
 
     /// Tries the shared store and asks the upstream for what is free of its limit, so that the log and
-    /// [`Self::health`] say early what does not work. Goes on for ever, and tries the store again
-    /// while it fails, so that its return is noticed without a client. To be run on the engine.
+    /// [`Self::health`] say early what does not work. Goes on for ever, tries the store again while
+    /// it fails, so that its return is noticed without a client, and keeps the copies on the disk
+    /// within their bounds. To be run on the engine.
     pub async fn watch(&self) {
         let Inner { parts, keeper, .. } = &*self.inner;
         let image = ("library/hello-world".parse(), "latest".parse().map(Reference::Tag));
@@ -243,6 +247,7 @@ impl Mirror {
                 }
                 tried = true;
             }
+            keeper.tidy().await;
             tokio::time::sleep(PROBE_AGAIN).await;
         }
     }
@@ -292,7 +297,7 @@ impl Inner {
 
     /// Whether content of that size may be copied to this node's disk.
     fn fits_near(&self, size: u64) -> bool {
-        self.keeper.has_near() && size <= self.parts.settings.load().local_cache_size.0
+        self.keeper.fits_near(size)
     }
 }
 

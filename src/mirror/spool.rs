@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +16,7 @@ use rustix::{
     io::Errno,
 };
 
+use super::copies::Space;
 use crate::{store, telemetry::Metrics};
 
 /// A blob of unknown length reserves this much at a time, in bytes.
@@ -44,8 +45,8 @@ impl Spool {
 
     /// Counts the disk, for the metrics.
     pub(super) fn measure(&self) {
-        if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
-            self.metrics.disk(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        if let Some(Space { total, free }) = space(&self.directory) {
+            self.metrics.disk(total, free);
         }
     }
 
@@ -70,6 +71,13 @@ impl Spool {
         }
         Ok(Some(Spooled { file, room, limit }))
     }
+}
+
+/// How full the file system of a directory is.
+pub(super) fn space(directory: &Path) -> Option<Space> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Some(Space { total: bytes(disk.f_blocks), free: bytes(disk.f_bavail) })
 }
 
 /// A file of the spool, being written. Its room is given back when it is dropped.

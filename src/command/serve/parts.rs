@@ -40,11 +40,9 @@ pub(super) fn stores(
         }
         StoreKind::S3 => {
             let bucket = Arc::new(S3::connect(bucket(settings)?, engine.clone(), metrics.clone()));
-            let near: Option<Arc<dyn Store>> = match settings.local_cache_size.0 {
-                0 => None,
-                _ => Some(Arc::new(open("near")?)),
-            };
-            Ok(Stores { far: bucket.clone(), near, records: bucket })
+            // Also where there are to be no copies: a reload may ask for some.
+            let near: Arc<dyn Store> = Arc::new(open("near")?);
+            Ok(Stores { far: bucket.clone(), near: Some(near), records: bucket })
         }
     }
 }

@@ -1,0 +1,281 @@
+//! Copies on this node's disk, in front of the shared store: as many as fit, and the least recently
+//! used go first. A disk that is full or fails costs the copies, never a pull.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex},
+};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+
+use super::{lock, once::Once};
+use crate::{
+    oci::{Algorithm, Hasher},
+    settings::Settings,
+    store::{Area, Body, Found, Info, Key, Listed, Meta, Page, Payload, Shard, Store, StoreError},
+    telemetry::Metrics,
+};
+
+mod index;
+#[cfg(test)]
+mod tests;
+
+use index::Index;
+
+/// Free disk that the copies leave to others: this many bytes, or a twentieth of a small disk.
+const RESERVE: (u64, u64) = (1 << 30, 20);
+
+/// Bytes of a copy that are hashed at a time.
+const STEP: usize = 1 << 20;
+
+/// A file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    pub(super) total: u64,
+    pub(super) free: u64,
+}
+
+/// What tells how full the disk is; none where nobody knows.
+pub(super) type Measure = Box<dyn Fn() -> Option<Space> + Send + Sync>;
+
+/// The copies. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Copies {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    settings: Arc<ArcSwap<Settings>>,
+    measure: Measure,
+    metrics: Metrics,
+    engine: Handle,
+    index: Mutex<Index>,
+    checks: Once<Key, bool>,
+}
+
+impl Copies {
+    /// The copies that `store` keeps, counted in the background from now on. Until that is done
+    /// they are served and more are taken, and the bounds may be exceeded.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        settings: Arc<ArcSwap<Settings>>,
+        measure: Measure,
+        metrics: Metrics,
+        engine: Handle,
+    ) -> Self {
+        let index = Mutex::default();
+        let checks = Once::new();
+        let inner =
+            Inner { store, settings, measure, metrics, engine: engine.clone(), index, checks };
+        let copies = Self { inner: Arc::new(inner) };
+        let counting = copies.clone();
+        engine.spawn(async move {
+            if let Err(error) = counting.count().await {
+                tracing::warn!(%error, "the copies on the disk cannot all be counted");
+            }
+            counting.tidy(&HashSet::new()).await;
+        });
+        copies
+    }
+
+    /// How many bytes they may take; read anew each time, as a reload may change it.
+    fn limit(&self) -> u64 {
+        self.inner.settings.load().local_cache_size.0
+    }
+
+    /// Whether there are to be any.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.limit() > 0
+    }
+
+    /// Whether one of this size may be kept.
+    pub(super) fn fit(&self, size: u64) -> bool {
+        self.are_wanted() && size <= self.limit()
+    }
+
+    /// A copy, opened. One that this process has not written or seen before is hashed first, so
+    /// that what a disk spoilt while nobody looked is served to nobody.
+    pub(super) async fn get(&self, key: &Key) -> Option<Found> {
+        let found = match self.inner.store.get(key, None).await {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::warn!(%error, "a copy on the disk cannot be read");
+                return None;
+            }
+        };
+        if lock(&self.inner.index).touch(key) {
+            return Some(found);
+        }
+        let Body::File(file, range) = &found.body else { return Some(found) };
+        let (file, length) = (file.clone(), range.end);
+        self.is_right(key, file, length).await.then_some(found)
+    }
+
+    /// What is known of a copy.
+    pub(super) async fn info(&self, key: &Key) -> Option<Info> {
+        self.inner.store.head(key).await.ok().flatten()
+    }
+
+    /// Keeps a copy, in the place of others if need be; of those in `pinned` last. False if there
+    /// is no room or the disk fails.
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        payload: Payload,
+        meta: &Meta,
+        pinned: &HashSet<Key>,
+    ) -> bool {
+        let size = payload.len();
+        if !self.fit(size) {
+            return false;
+        }
+        self.make_room(size, pinned).await;
+        if self.lacks() > 0 {
+            self.inner.metrics.copy_refused();
+            return false;
+        }
+        match self.inner.store.put(key, payload, meta).await {
+            Ok(_) => {
+                lock(&self.inner.index).insert(key, size, true);
+                self.tell();
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, digest = %key.digest, "no copy is kept on the disk");
+                self.inner.metrics.copy_refused();
+                false
+            }
+        }
+    }
+
+    /// Takes a copy away.
+    pub(super) async fn forget(&self, key: &Key) -> Result<(), StoreError> {
+        lock(&self.inner.index).remove(key);
+        self.tell();
+        self.inner.store.remove(std::slice::from_ref(key)).await
+    }
+
+    /// Sees to it that the bounds hold, which may have changed, as the disk's room may.
+    pub(super) async fn tidy(&self, pinned: &HashSet<Key>) {
+        self.make_room(0, pinned).await;
+        self.tell();
+    }
+
+    async fn make_room(&self, size: u64, pinned: &HashSet<Key>) {
+        let limit = self.limit();
+        let gone = {
+            let mut index = lock(&self.inner.index);
+            let room = index.bytes().saturating_sub(self.lacks());
+            index.shrink(limit.saturating_sub(size).min(room), pinned)
+        };
+        if gone.is_empty() {
+            return;
+        }
+        self.inner.metrics.copies_evicted(gone.len() as u64);
+        if let Err(error) = self.inner.store.remove(&gone).await {
+            tracing::warn!(%error, "copies on the disk cannot be removed");
+        }
+    }
+
+    /// How many bytes of the disk are taken that should be left to others.
+    fn lacks(&self) -> u64 {
+        let Some(Space { total, free }) = (self.inner.measure)() else { return 0 };
+        RESERVE.0.min(total / RESERVE.1).saturating_sub(free)
+    }
+
+    fn tell(&self) {
+        self.inner.metrics.copies(lock(&self.inner.index).bytes());
+    }
+
+    /// Whether the bytes are those of the digest; if not, the copy is gone. Several who ask at once
+    /// wait for one answer.
+    async fn is_right(&self, key: &Key, file: Arc<File>, length: u64) -> bool {
+        let wanted = key.digest;
+        let (this, engine) = (self.clone(), self.inner.engine.clone());
+        let asked = key.clone();
+        let check = move || async move {
+            let hash = move || hash(&file, length, wanted.algorithm());
+            let is_right = match this.inner.engine.spawn_blocking(hash).await {
+                Ok(Ok(hashed)) => hashed == wanted,
+                _ => false,
+            };
+            if is_right {
+                lock(&this.inner.index).insert(&asked, length, true);
+            } else {
+                tracing::error!(digest = %wanted, "a copy on the disk is damaged and is dropped");
+                this.inner.metrics.mismatch();
+                if let Err(error) = this.forget(&asked).await {
+                    tracing::warn!(%error, "a damaged copy cannot be removed");
+                }
+            }
+            is_right
+        };
+        self.inner.checks.ask(&engine, key.clone(), check).await.0 == Some(true)
+    }
+
+    /// Counts what is there.
+    async fn count(&self) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for first in 0..=u8::MAX {
+                let shard = Shard { algorithm, first };
+                let mut from = None;
+                loop {
+                    let page = store.list(&Area::Public, shard, from).await?;
+                    from = self.found(page).await;
+                    if from.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut from = None;
+        loop {
+            from = self.found(store.list_private(from).await?).await;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in a page; the start of the next one, if there is one.
+    async fn found(&self, page: Page<Listed>) -> Option<String> {
+        let too_many = {
+            let mut index = lock(&self.inner.index);
+            page.entries.iter().for_each(|listed| index.find(listed));
+            index.surplus()
+        };
+        if !too_many.is_empty()
+            && let Err(error) = self.inner.store.remove(&too_many).await
+        {
+            tracing::warn!(%error, "copies on the disk cannot be removed");
+        }
+        page.next
+    }
+}
+
+fn hash(file: &File, length: u64, algorithm: Algorithm) -> io::Result<crate::oci::Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut bytes = vec![0; STEP];
+    let mut at = 0;
+    while at < length {
+        let step = usize::try_from(length - at).map_or(STEP, |left| left.min(STEP));
+        let Some(piece) = bytes.get_mut(..step) else { break };
+        file.read_exact_at(piece, at)?;
+        hasher.update(piece);
+        at += step as u64;
+    }
+    Ok(hasher.finish())
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copies").field("store", &self.inner.store).finish_non_exhaustive()
+    }
+}
