@@ -23,6 +23,7 @@ use crate::support::scripted::{Hand, Memory, Script};
 
 mod blobs;
 mod limits;
+mod redirect;
 mod runtimes;
 mod stores;
 mod tags;

@@ -81,7 +81,7 @@ impl Inner {
             }
         };
         self.parts.metrics.hit(tier, 1);
-        Some(Ok(Blob { size, range, body: Some(body), verdict }))
+        Some(Ok(Blob { size, range, body: Some(body), link: None, verdict }))
     }
 
     /// The blob for one client alone, not kept.
@@ -124,7 +124,7 @@ impl Inner {
         };
         let relay = Relay::new(key.digest, &range, range.start - from, range.end == size);
         let body = self.relay(relay, chunks, None);
-        Ok(Blob { size, range, body: Some(body), verdict: Verdict::Alone })
+        Ok(Blob { size, range, body: Some(body), link: None, verdict: Verdict::Alone })
     }
 
     /// Passes `chunks` on from the engine, which owns the connection, to whichever thread serves

@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 
 use crate::{
     oci::{Digest, MediaType},
+    store::Link,
     telemetry::Why,
 };
 
@@ -38,6 +39,8 @@ pub enum Verdict {
     Asked,
     /// Known to be old; the upstream did not answer.
     Stale,
+    /// To be fetched from the bucket by the client itself.
+    Redirected,
 }
 
 impl Verdict {
@@ -52,6 +55,7 @@ impl Verdict {
             Self::Alone => "alone",
             Self::Asked => "asked",
             Self::Stale => "stale",
+            Self::Redirected => "redirected",
         }
     }
 }
@@ -115,8 +119,11 @@ pub struct Blob {
     pub size: u64,
     /// The bytes of it that are sent: the whole, or the range that was asked for.
     pub range: Range<u64>,
-    /// The bytes themselves, exactly as many as the range has; none for a HEAD.
+    /// The bytes themselves, exactly as many as the range has; none for a HEAD, or where the
+    /// client is to fetch them itself.
     pub body: Option<BlobBytes>,
+    /// Where the client is to fetch them, if it is.
+    pub link: Option<Link>,
     /// How it came about.
     pub verdict: Verdict,
 }

@@ -58,6 +58,10 @@ impl Inner {
         if want == Want::Head {
             return self.blob_head(name, &key, range, &access).await;
         }
+        if let Some(blob) = self.linked_blob(&key).await {
+            self.usage.touch([key], self.parts.clock.now());
+            return Ok(blob);
+        }
         if let Some(blob) = self.kept_blob(&key, range).await {
             self.usage.touch([key], self.parts.clock.now());
             return blob;
@@ -79,6 +83,21 @@ impl Inner {
         blob
     }
 
+    /// The blob as an address of the bucket, if clients are to be sent there and the bucket has it.
+    /// One that is still arriving is not there, and what is on this node's disk is not sent from it:
+    /// whoever asks for redirects wants the bytes off the node. A range is the client's to ask for
+    /// again.
+    async fn linked_blob(&self, key: &Key) -> Option<Blob> {
+        if !self.parts.settings.load().blob_redirect {
+            return None;
+        }
+        let info = self.keeper.far_info(key).await?;
+        let link = self.keeper.link(key).await?;
+        self.parts.metrics.hit(Tier::Bucket, 1);
+        let (size, verdict) = (info.size, Verdict::Redirected);
+        Some(Blob { size, range: 0..size, body: None, link: Some(link), verdict })
+    }
+
     /// The blob from this node's disk; where there is none in front of the shared store, from that.
     async fn kept_blob(
         &self,
@@ -95,6 +114,7 @@ impl Inner {
             size,
             body: Some(Reader::kept(file, range.clone(), self.parts.engine.clone()).boxed()),
             range,
+            link: None,
             verdict: Verdict::Disk,
         }))
     }
@@ -157,7 +177,7 @@ impl Inner {
         let (file, progress) = (aboard.file.clone(), flight.progress);
         let engine = self.parts.engine.clone();
         let reader = Reader::aboard(aboard, file, progress, range.clone(), size, engine);
-        Ok(Blob { size, range, body: Some(reader.boxed()), verdict })
+        Ok(Blob { size, range, body: Some(reader.boxed()), link: None, verdict })
     }
 
     /// The blob's length, without moving a body.
@@ -197,7 +217,7 @@ impl Inner {
             (size, Verdict::Asked)
         };
         let range = cut(size, range)?;
-        Ok(Blob { size, range, body: None, verdict })
+        Ok(Blob { size, range, body: None, link: None, verdict })
     }
 }
 

@@ -17,7 +17,9 @@ use tokio::{
 
 use super::{copies::Copies, lock};
 use crate::{
-    store::{Abilities, Body, Finding, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
+    store::{
+        Abilities, Body, Finding, Found, Info, Key, Link, Meta, Payload, Put, Store, StoreError,
+    },
     telemetry::Metrics,
 };
 
@@ -152,6 +154,14 @@ impl Keeper {
         }
         let answer = timeout(DEADLINE, self.far.head(key)).await;
         self.settle("head", answer).filter(|info| info.meta.verified)
+    }
+
+    /// An address of the shared store from which a client may read content that is there.
+    pub(super) async fn link(&self, key: &Key) -> Option<Link> {
+        self.far.link(key).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no address of the bucket can be made, so the node serves it");
+            None
+        })
     }
 
     fn may_read(&self) -> bool {

@@ -9,7 +9,7 @@ use actix_web::{
         Method, StatusCode,
         header::{
             ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-            IF_NONE_MATCH, IF_RANGE, LINK, RANGE, WARNING,
+            IF_NONE_MATCH, IF_RANGE, LINK, LOCATION, RANGE, WARNING,
         },
     },
 };
@@ -246,9 +246,11 @@ impl Worker {
             .await
             .map_err(|refusal| Refused::by_mirror(name, digest, refusal))?;
 
-        let status = match (known, part) {
-            (true, _) => StatusCode::NOT_MODIFIED,
-            (_, Some(_)) => StatusCode::PARTIAL_CONTENT,
+        let link = blob.link.filter(|_| !known);
+        let status = match (known, &link, part) {
+            (true, ..) => StatusCode::NOT_MODIFIED,
+            (_, Some(_), _) => StatusCode::TEMPORARY_REDIRECT,
+            (_, _, Some(_)) => StatusCode::PARTIAL_CONTENT,
             _ => StatusCode::OK,
         };
         let record = Record {
@@ -260,6 +262,14 @@ impl Worker {
             tally: self.tally.clone(),
             metrics: self.shared.metrics.clone(),
         };
+        if let Some(link) = link {
+            record.headed();
+            let mut response = HttpResponse::with_body(status, BoxBody::new(()));
+            let headers = response.headers_mut();
+            headers.insert(LOCATION, value(link.expose()));
+            headers.insert(DIGEST.clone(), value(&digest.to_string()));
+            return Ok(response);
+        }
         let length = blob.range.end.saturating_sub(blob.range.start);
         let body = match blob.body {
             _ if known => BoxBody::new(()),

@@ -3,6 +3,8 @@
 //! suite runs over every kind.
 
 pub mod fs;
+mod ground;
+mod link;
 pub mod s3;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
@@ -12,6 +14,9 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::oci::{Algorithm, Digest, MediaType, Name};
+
+pub use ground::{Finding, Ground};
+pub use link::{LINK_LIFETIME, Link};
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -175,43 +180,6 @@ pub struct Abilities {
     pub encryption: Option<String>,
 }
 
-/// The place that a store keeps things in, as it was found or made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ground {
-    /// Whether it was missing and was made just now.
-    pub created: bool,
-    /// What somebody should know about it.
-    pub findings: Vec<Finding>,
-}
-
-impl Ground {
-    /// One that was there, with something to say about it.
-    pub fn of(finding: Finding) -> Self {
-        Self { created: false, findings: vec![finding] }
-    }
-}
-
-/// Something to know about the place that a store keeps things in. It stops nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What is so: lower case, no full stop.
-    pub what: String,
-    /// What to do about it; none where nothing is to be done.
-    pub hint: Option<String>,
-}
-
-impl Finding {
-    /// Something to be put right.
-    pub fn warning(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: Some(hint.into()) }
-    }
-
-    /// Something worth knowing.
-    pub fn info(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None }
-    }
-}
-
 /// Why a store could not do it, by meaning. Never carries a foreign error's own text beyond its
 /// code: a signed URL or a credential could be in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -294,6 +262,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// outlying range is [`StoreError::OutOfRange`]); none if it is not there. One call to the
     /// store, whether it is there or not.
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError>;
+
+    /// An address from which clients may read the content themselves; none where the store has no
+    /// such thing. Asks nobody: that the content is there is for the caller to know.
+    async fn link(&self, _key: &Key) -> Result<Option<Link>, StoreError> {
+        Ok(None)
+    }
 
     /// Keeps `payload`, whose bytes the caller has verified against `key`. Content of the same
     /// size that is there already is left as it is; of another size, it is replaced.

@@ -35,8 +35,8 @@ use aws_sdk_s3::{
 
 use self::{encryption::Encryption, spawned::Spawned};
 use super::{
-    Abilities, Area, Found, Ground, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store,
-    StoreError, StrayUpload,
+    Abilities, Area, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put, Shard,
+    Store, StoreError, StrayUpload,
 };
 use crate::telemetry::Metrics;
 
@@ -203,6 +203,11 @@ impl Store for S3 {
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
         let key = keys::content(key);
         self.read("GetObject", |inner| async move { inner.open(&key, range).await }).await
+    }
+
+    async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {
+        let key = keys::content(key);
+        self.read("GetObject", |inner| async move { inner.link(&key).await.map(Some) }).await
     }
 
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {

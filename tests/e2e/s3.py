@@ -41,6 +41,30 @@ def filled(bucket, blobs):
     return all(key_of(blob) in keys for blob in blobs)
 
 
+def redirected(lab, upstream, bucket, mirror, pulls):
+    """The same with `blob_redirect`: the bytes come from the bucket itself, to a real client."""
+    mirror.process.stop()
+    mirror.forget()
+    mirror.variables["blob_redirect"] = True
+    mirror.start()
+    blob = pulls.blobs["e2e-warm"][2]
+    address = f"{mirror.url}/v2/library/e2e-warm/blobs/{blob}"
+    answer = request(address)
+    location = answer.headers.get("location", "")
+    lab.check("a blob that the bucket has is a redirect to it",
+              answer.status == 307 and location.startswith(bucket.url), f"{answer.status} {location.split('?')[0]}")
+    lab.check("the client gets its bytes there", image.digest(request(location).body) == blob)
+    spoilt = request(location.replace("X-Amz-Signature=", "X-Amz-Signature=0"))
+    lab.check("and not with another signature", spoilt.status == 403, str(spoilt.status))
+    lab.check("a HEAD is answered here", request(address, "HEAD").status == 200)
+    sent = mirror.metric("served_bytes_total")
+    lab.check("a client pulls the image so", pulls.pull("e2e-after"))
+    moved = mirror.metric("served_bytes_total") - sent
+    manifest = len(request(f"{mirror.url}/v2/library/e2e-after/manifests/1", headers=image.ACCEPT).body)
+    lab.check("of which only the manifest comes from here", moved == manifest, f"{moved:.0f} of {manifest} bytes")
+    lab.check("no signature is in the log", "Signature" not in mirror.process.text())
+
+
 def main():
     with Lab("s3") as lab:
         upstream, bucket = Upstream(lab).start(), SeaweedFS(lab).start()
@@ -96,6 +120,7 @@ def main():
             lab.check(f"{name} is served from the bucket alone", pulls.pull(name))
         again = upstream.pulls()[begun:]
         lab.check("without a GET upstream", not again, str(again or ""))
+        redirected(lab, upstream, bucket, mirror, pulls)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,43 @@ fn the_suites_hold_over_http() {
     });
 }
 
+/// What a plain client gets for an address.
+fn fetched(address: &str) -> (String, Vec<u8>) {
+    use std::io::{Read as _, Write as _};
+    let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let body = answer.split_off(end);
+    (String::from_utf8(answer).unwrap().lines().next().unwrap().to_owned(), body)
+}
+
+#[test]
+fn an_address_is_good_for_its_content_and_nothing_else() {
+    let engine = engine();
+    let bucket = Bucket::new();
+    let (bytes, other) = (content(1000), content(2000));
+    bucket.put(&place(&key(&bytes)), bytes.clone());
+    bucket.put(&place(&key(&other)), other.clone());
+    let server = engine.block_on(bucket.serve());
+    let s3 = over_http(server.endpoint(), engine.handle());
+    let before = bucket.all_calls();
+    let link = engine.block_on(Store::link(&s3, &key(&bytes))).unwrap().expect("an address");
+    assert_eq!(bucket.all_calls(), before, "to sign asks nobody");
+    let address = link.expose();
+    assert!(address.contains("X-Amz-Expires=900"), "{address}");
+    let (status, body) = fetched(address);
+    assert!(status.contains("200") && body == bytes, "{status}");
+    let hex = |bytes: &Bytes| key(bytes).digest.hex();
+    let elsewhere = address
+        .replace(&hex(&bytes), &hex(&other))
+        .replace(&format!("/{}/", &hex(&bytes)[..2]), &format!("/{}/", &hex(&other)[..2]));
+    let (status, body) = fetched(&elsewhere);
+    assert!(status.contains("403") && body != other, "one address opens others: {status}");
+}
+
 /// A connection lives on the runtime that opened it: that must be the engine, or a worker that
 /// ends takes the bodies of others with it.
 #[test]

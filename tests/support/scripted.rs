@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference},
     store::{
-        Abilities, Body, Found, Info, Key, Listed, Meta, Page, Payload, Put, Records, Shard, Store,
-        StoreError, StrayUpload, Version, When, Written,
+        Abilities, Body, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put, Records, Shard,
+        Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -359,6 +359,10 @@ impl Store for Memory {
     async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
         self.gate(&self.refuse_reads).await?;
         Ok(self.content.lock().unwrap().get(key).map(Self::info))
+    }
+
+    async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {
+        Ok(Some(Link::new(format!("https://bucket.test/{}?signed", key.digest.hex()))))
     }
 
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {

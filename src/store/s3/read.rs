@@ -4,6 +4,7 @@ use std::{collections::HashMap, ops::Range, time::SystemTime};
 
 use aws_sdk_s3::{
     operation::get_object::GetObjectOutput,
+    presigning::PresigningConfig,
     primitives::{ByteStream, DateTime},
 };
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Inner, failure::Failure};
 use crate::{
     clock,
-    store::{Body, Chunks, Found, Info, Meta, StoreError},
+    store::{Body, Chunks, Found, Info, LINK_LIFETIME, Link, Meta, StoreError},
 };
 
 const GET: &str = "GetObject";
@@ -49,6 +50,19 @@ pub(super) struct Small {
 }
 
 impl Inner {
+    /// An address that is signed for one GET of `key`, by whoever sends it. The expected owner is
+    /// no part of it: it would be a header that the client had to send.
+    pub(super) async fn link(&self, key: &str) -> Result<Link, StoreError> {
+        let broken =
+            |_| StoreError::Broken { operation: GET, what: "no address can be signed".into() };
+        let signing = PresigningConfig::expires_in(LINK_LIFETIME).map_err(|_| broken(()))?;
+        let client = self.client(GET).await?;
+        let signed =
+            client.get_object().bucket(&self.bucket.name).key(key).presigned(signing).await;
+        let signed = signed.map_err(|error| Failure::new(GET, &error))?;
+        Ok(Link::new(signed.uri()))
+    }
+
     /// What lies under `key`.
     pub(super) async fn look(&self, key: &str) -> Result<Option<Seen>, StoreError> {
         let call = self.client(HEAD).await?.head_object().bucket(&self.bucket.name).key(key);
