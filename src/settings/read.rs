@@ -23,7 +23,7 @@ use super::{
     coerce, defaults, environment,
     layers::{Winners, join},
     missing::Missing,
-    names,
+    names, reserved,
     rules::{self, Settled},
     surprises,
     table::{self, PREFIX, Variable},
@@ -85,6 +85,7 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let mut winners = join(&layers);
     surprises::check(&layers, &winners, report);
     traps::check(&layers, &winners, report);
+    reserved::check(&winners, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
