@@ -183,3 +183,45 @@ fn no_reload_shows_a_secret_to_the_asker_or_the_log() {
     let log = Ran { code: None, stdout: node.log(), stderr: String::new() };
     hides_all(&log, &"the log");
 }
+
+/// How a value may go on in a later line. `V` is the variable; the `@` that tells a password from
+/// other text is not in the first line.
+const OVER_TWO_LINES: [&str; 15] = [
+    "    V: u:Kx93mQwZ7v\n      Lt@host",
+    "    V: u:Kx93mQwZ7v\n\n      Lt@host",
+    "    V: u:Kx93mQwZ7v,\n      Lt@host",
+    "    V: u:Kx93mQwZ7v\r      Lt@host",
+    "    V:\n        u:Kx93mQwZ7v\n        Lt@host",
+    "    V:\n        u:Kx93mQwZ7v\n      Lt@host",
+    "    V: !unsafe\n      u:Kx93mQwZ7v\n      Lt@host",
+    "    V: &anchor\n      u:Kx93mQwZ7v\n      Lt@host",
+    "    V: 'u:Kx93mQwZ7v\n      Lt@host'",
+    "    V: \"u:Kx93mQwZ7v\\\n      Lt@host\"",
+    "    V: [u:Kx93mQwZ7v\n      Lt@host]",
+    "    V: [a,\n    u:Kx93mQwZ7v\n    Lt@host]",
+    "    V:\n    - u:Kx93mQwZ7v\n      Lt@host",
+    "    V: {a: u:Kx93mQwZ7v\n      Lt@host}",
+    "    ? V\n    : u:Kx93mQwZ7v\n      Lt@host",
+];
+
+#[test]
+fn no_message_shows_the_first_line_of_a_value_that_goes_on_below() {
+    let bench = Bench::new();
+    let variables = ["log_level", "listen_port", "upstream_url", "peers", "tag_rules"];
+    for (variable, shape) in variables.iter().flat_map(|v| OVER_TWO_LINES.map(|shape| (v, shape))) {
+        let lines = shape.replace('V', &format!("registry_mirror_{variable}"));
+        bench.write("inventory/vars.yml", around(&lines, STYLES[0]));
+        for command in [&["validate"][..], &["validate", "--format", "json"], &["render"]] {
+            let ran = run(&bench, command).ended(1);
+            hides_all(&ran, &format_args!("{command:?} on `{lines}`"));
+        }
+    }
+}
+
+#[test]
+fn a_value_on_one_line_is_still_shown_in_its_message() {
+    let bench = Bench::new();
+    let wrong = "    registry_mirror_log_level: loud\n    other: \"x\"";
+    bench.write("inventory/vars.yml", around(wrong, STYLES[0]));
+    run(&bench, &["validate"]).ended(1).says(&["registry_mirror_log_level: loud"]);
+}

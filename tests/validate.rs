@@ -9,6 +9,7 @@ mod all_hosts;
 mod as_user;
 mod formats;
 mod overlay;
+mod terraform;
 mod warnings;
 
 /// What it needs beside it.

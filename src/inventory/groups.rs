@@ -56,8 +56,8 @@ struct Group {
 #[derive(Debug)]
 struct Known {
     order: usize,
-    /// The file that names it first.
-    file: Arc<Path>,
+    /// Where it is named first.
+    origin: Origin,
     /// What each mention says, the last one strongest.
     said: Vec<Vec<Entry>>,
 }
@@ -134,7 +134,7 @@ impl Tree {
                 node.value = Value::Int(port.into());
                 vec![Entry { name: "ansible_port".into(), node: node.into() }]
             });
-            Known { order, file: origin.source().name().clone(), said: port.into_iter().collect() }
+            Known { order, origin: origin.clone(), said: port.into_iter().collect() }
         });
         if !entries.is_empty() {
             known.said.push(entries);
@@ -143,7 +143,7 @@ impl Tree {
 
     /// The file that names the host first.
     pub(super) fn file_of(&self, host: &str) -> Option<&Arc<Path>> {
-        self.hosts.get(host).map(|known| &known.file)
+        self.hosts.get(host).map(|known| known.origin.source().name())
     }
 
     /// All hosts in the order in which they are named.
@@ -283,8 +283,16 @@ impl Tree {
         sorted
     }
 
-    /// Reports groups that are their own descendants.
+    /// Reports groups that are their own descendants, and hosts that are called like a group.
     pub(super) fn check(&self, report: &mut Report) {
+        for (name, known) in self.hosts.iter().filter(|(name, _)| self.has_group(name)) {
+            report.push(
+                Diagnostic::warning("same-name", format!("`{name}` is a host and a group"))
+                    .at(known.origin.place(false))
+                    .label("the host")
+                    .hint("rename one of them; Ansible may give the host's variables to the group"),
+            );
+        }
         let depths = self.depths();
         for group in self.groups.values() {
             for (child, written) in &group.children {

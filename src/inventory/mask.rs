@@ -14,12 +14,10 @@ mod tests;
 /// width as in an origin.
 pub(super) fn place(origin: &Origin, shown: bool, part: (u32, u32)) -> Place {
     let line = origin.short_line();
-    let next =
-        usize::try_from(origin.line()).ok().and_then(|n| origin.source().text().lines().nth(n));
-    let own = line.filter(|_| shown).and_then(|text| {
-        span(text, origin.column(), origin.width())
-            .filter(|own| is_open(text, own) && !goes_on(text, own, next.unwrap_or_default()))
-    });
+    // What tells a password, the `@` behind it, may stand in a line below.
+    let own = line
+        .filter(|_| shown && !origin.goes_on())
+        .and_then(|text| span(text, origin.column(), origin.width()).filter(|s| is_open(text, s)));
     let kept = line.map(structure).unwrap_or_default();
     quote(origin, part, line, kept, own)
 }
@@ -30,18 +28,6 @@ fn is_open(line: &str, range: &Range<usize>) -> bool {
     let Some(own) = line.get(range.clone()) else { return false };
     let unclosed = own.starts_with(['"', '\'']) && quoted(own).is_none();
     !unclosed && !own.contains('@') && !own.contains("-----BEGIN")
-}
-
-/// Whether a plain value may go on in the `next` line, where the `@` may be that tells a password.
-fn goes_on(line: &str, range: &Range<usize>, next: &str) -> bool {
-    let indent = |text: &str| text.len() - text.trim_start().len();
-    let own = line.get(range.clone()).unwrap_or_default().trim_end();
-    if own.starts_with(['"', '\'']) || own.ends_with(',') {
-        return false;
-    }
-    let to_the_end = line.get(range.end..).is_some_and(|rest| rest.trim().is_empty());
-    let deeper = indent(next) > indent(line) || line.contains(['{', '[']);
-    to_the_end && !next.trim().is_empty() && deeper
 }
 
 /// A place in a file that does not parse. There it is unknown what is a value, so that a line

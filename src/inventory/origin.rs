@@ -130,6 +130,8 @@ pub struct Origin {
     line: u32,
     column: u32,
     width: u32,
+    /// Whether the value goes on below its first line.
+    goes_on: bool,
 }
 
 impl Origin {
@@ -140,12 +142,12 @@ impl Origin {
 
     /// A source as a whole.
     pub fn whole(source: &Arc<Source>) -> Self {
-        Self { source: source.clone(), line: 0, column: 0, width: 0 }
+        Self::at(source, 0, 0, 0)
     }
 
     /// `width` characters from `line` and `column`, all from 1.
     pub fn at(source: &Arc<Source>, line: u32, column: u32, width: u32) -> Self {
-        Self { source: source.clone(), line, column, width }
+        Self { source: source.clone(), line, column, width, goes_on: false }
     }
 
     /// The text it was written in.
@@ -201,7 +203,10 @@ impl Origin {
     pub(super) fn close(&mut self, line: u32, column: u32) {
         if line == self.line {
             self.width = column.saturating_sub(self.column).max(1);
-        } else if let Some(text) = self.source.line(self.line) {
+            return;
+        }
+        self.goes_on = true;
+        if let Some(text) = self.source.line(self.line) {
             let length = u32::try_from(text.trim_end().chars().count()).unwrap_or(u32::MAX);
             self.width = length.saturating_add(1).saturating_sub(self.column).max(1);
         }
@@ -218,7 +223,7 @@ impl Origin {
             let Some(at) = bare.rfind(['|', '>']) else { break };
             let column = bare.get(..at).map_or(0, |before| before.chars().count()) + 1;
             let column = u32::try_from(column).unwrap_or(1);
-            return Self { source: self.source, line, column, width: 1 };
+            return Self { line, column, width: 1, ..self };
         }
         self
     }
@@ -237,6 +242,11 @@ impl Origin {
         let start = offsets.next()?;
         let end = offsets.take(usize::try_from(self.width).ok()?).last()?;
         line.get(start..end)
+    }
+
+    /// Whether the value goes on below its first line, which then does not tell what is in it.
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     pub(super) fn width(&self) -> u32 {

@@ -70,7 +70,7 @@ pub(super) fn masked(nodes: &Nodes) -> Vec<(String, Diagnostic)> {
         .collect()
 }
 
-/// The validator of the settings, formats included.
+/// The validator of all variables of the family, formats included.
 static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(validator);
 
 fn validator() -> Option<Validator> {
@@ -81,7 +81,7 @@ fn validator() -> Option<Validator> {
     for (name, check) in formats::ALL {
         options = options.with_format(name, check);
     }
-    let mut schema = schema::wordless();
+    let mut schema = schema::wordless(table::all());
     drop_patterns(&mut schema);
     options.build(&schema).ok()
 }
@@ -236,6 +236,8 @@ fn hint(variable: &Variable, node: &Node) -> Option<String> {
 
 /// The settings under the names that serde knows.
 pub(super) fn for_serde(values: &Map<String, Json>) -> Json {
+    let is_setting = |name: &str| table::find(name).is_some_and(Variable::is_setting);
     let short = |name: &String| name.strip_prefix(table::PREFIX).unwrap_or(name).to_owned();
-    Json::Object(values.iter().map(|(name, value)| (short(name), value.clone())).collect())
+    let settings = values.iter().filter(|(name, _)| is_setting(name));
+    Json::Object(settings.map(|(name, value)| (short(name), value.clone())).collect())
 }

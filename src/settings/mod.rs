@@ -28,6 +28,7 @@ mod missing;
 mod names;
 mod optional;
 mod read;
+mod reserved;
 mod rules;
 pub mod schema;
 mod secrets;

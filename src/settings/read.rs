@@ -23,7 +23,7 @@ use super::{
     coerce, defaults, environment,
     layers::{Winners, join},
     missing::Missing,
-    names,
+    names, reserved,
     rules::{self, Settled},
     surprises,
     table::{self, PREFIX, Variable},
@@ -85,6 +85,7 @@ pub fn read(given: &Given<'_>, report: &mut Report) -> (Option<Settings>, Summar
     let mut winners = join(&layers);
     surprises::check(&layers, &winners, report);
     traps::check(&layers, &winners, report);
+    reserved::check(&winners, report);
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     let set: BTreeSet<&str> =
         written.flat_map(|layer| &layer.entries).map(|entry| &*entry.name).collect();
@@ -120,7 +121,7 @@ pub fn scope(given: &Given<'_>, winners: &Winners) -> Scope {
     Scope::new(winners.clone(), Surroundings::new(given.inventory, given.host, of_host))
 }
 
-/// The settings with templates filled in and types converted.
+/// The settings, and what else of the family is set, with templates filled in and types converted.
 #[derive(Default)]
 struct Rendered {
     values: Map<String, Json>,
@@ -131,9 +132,16 @@ struct Rendered {
 fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
     let scope = scope(given, winners);
     let mut rendered = Rendered::default();
-    for variable in table::settings() {
-        let name = variable.full_name();
+    for variable in table::all() {
+        let (name, is_setting) = (variable.full_name(), variable.is_setting());
+        if !is_setting && !winners.contains_key(&*name) {
+            continue;
+        }
         match scope.render(&name) {
+            // Null is unset to whoever reads it.
+            Ok(node) if !is_setting && matches!(node.value, Value::Null) => {}
+            // Its reader knows what stands in no inventory.
+            Err(failures) if !is_setting && failures.iter().all(lacks) => {}
             Ok(node) => {
                 let value = coerce::coerce(variable.kind, &node, given.directory);
                 rendered.values.insert(name.clone(), value);
@@ -143,6 +151,10 @@ fn render(given: &Given<'_>, winners: &Winners) -> Rendered {
         }
     }
     rendered
+}
+
+fn lacks(failure: &Failure) -> bool {
+    matches!(failure.cause, Cause::Missing(_))
 }
 
 fn settle(
@@ -173,7 +185,6 @@ fn settle(
             spared.push(name);
             continue;
         }
-        let lacks = |failure: &Failure| matches!(failure.cause, Cause::Missing(_));
         for failure in found.into_iter().filter(|failure| is_complete || !lacks(failure)) {
             missing.take(failure, &winners, report);
         }

@@ -17,7 +17,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// What [`super::Settings`] accepts once everything is rendered and has its type: the contents of
 /// `schema/settings.schema.json`.
 pub fn settings() -> Value {
-    let mut schema = wordless();
+    let mut schema = wordless(table::settings());
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         for variable in table::settings() {
             let own = properties.entry(variable.full_name()).or_insert(Value::Null);
@@ -36,9 +36,9 @@ pub fn settings() -> Value {
     words.into()
 }
 
-/// The same for the program itself, which reads no descriptions.
-pub(super) fn wordless() -> Value {
-    let properties = table::settings()
+/// The same of any variables for the program itself, which reads no descriptions.
+pub(super) fn wordless(variables: impl Iterator<Item = &'static Variable>) -> Value {
+    let properties = variables
         .map(|variable| (variable.full_name(), rendered(variable.kind)))
         .collect::<Map<_, _>>();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })

@@ -15,8 +15,8 @@ pub enum Reader {
     Service,
     /// The Ansible role that installs it.
     Role,
-    /// The Terraform module that makes its nodes. In an inventory such a name is known and left
-    /// alone.
+    /// The Terraform module that makes its nodes. In an inventory such a name is known, its value is
+    /// checked, and nothing is made of it.
     Terraform,
 }
 

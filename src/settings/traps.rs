@@ -17,7 +17,7 @@ const ACCOUNT: usize = 12;
 /// and of account ids wherever they are.
 pub(super) fn check(layers: &[Layer], winners: &Winners, report: &mut Report) {
     let reaching = reaching(winners);
-    let ours = |name: &str| table::find(name).is_some_and(table::Variable::is_setting);
+    let ours = |name: &str| table::find(name).is_some();
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     for entry in written.flat_map(|layer| &layer.entries).filter(|entry| !ours(&entry.name)) {
         let counts = winners.get(&entry.name).is_some_and(|node| Arc::ptr_eq(node, &entry.node));

@@ -110,3 +110,58 @@ fn a_number_that_yaml_reads_otherwise_is_said_where_it_matters() {
     let ran = trap("registry_mirror_tag_ttl: 12:30").ended(1);
     assert_eq!(ran.stderr.matches("tag_ttl").count(), 2, "message and line:\n{}", ran.stderr);
 }
+
+#[test]
+fn a_host_and_a_group_of_one_name_are_told() {
+    let group = "all:\n  children:\n    web:\n      hosts:\n        web:\n        other:\n";
+    let ini = "[web]\nweb\nother\n";
+    for (file, text, line) in [("hosts.yml", group, 5), ("hosts.ini", ini, 2)] {
+        let bench = inventory(&[("vars.yml", VARS), (file, text)]);
+        for arguments in [&["--host", "other"][..], &["--all-hosts"]] {
+            bench.run(VALIDATE.iter().chain(arguments)).ended(0).says(&[
+                "warning: `web` is a host and a group",
+                &format!("inventory/{file}:{line}:"),
+                "hint: rename one of them",
+                ", 1 warning",
+            ]);
+        }
+    }
+    let text = "all:\n  hosts:\n    ungrouped:\n";
+    inventory(&[("vars.yml", VARS), ("hosts.yml", text)])
+        .run(VALIDATE.iter().chain(&["--host", "ungrouped"]))
+        .ended(0)
+        .says(&["`ungrouped` is a host and a group", ", 1 warning"]);
+}
+
+#[test]
+fn a_variable_with_a_reserved_name_is_told_where_it_counts() {
+    let bench = inventory(&[
+        ("hosts.yml", "all:\n  hosts:\n    a: {port: 1}\n    b:\n  vars: {lookup: 2}\n"),
+        ("vars.yml", &with("vars: 3\n    gather_subset: 4\n    with_items: 5\n    ports: 6")),
+        ("group_vars/all.yml", "lookup: 2\nenvironment: hunter2\n"),
+    ]);
+    let said = |arguments: &[&str]| bench.run(VALIDATE.iter().chain(arguments)).ended(0);
+    said(&["--host", "b"]).hides(&["hunter2"]).says(&[
+        "warning: `lookup` is a reserved name",
+        "inventory/group_vars/all.yml:1:9",
+        "warning: `environment` is a reserved name",
+        "hint: give the variable another name",
+        ", 2 warnings",
+    ]);
+    said(&["--host", "a"]).says(&["`port` is a reserved name", "hosts.yml:3:15", ", 3 warnings"]);
+    said(&["--host", "b", "-e", "name=x"]).says(&["`name` is a reserved name", ", 3 warnings"]);
+    said(&["--all-hosts"]).says(&["`port` is a reserved name, for `a`", ", 3 warnings"]);
+}
+
+#[test]
+fn that_mappings_are_not_merged_is_told_to_who_asks_ansible_for_it() {
+    let bench = inventory(&[("vars.yml", VARS)]);
+    let merge = [("ANSIBLE_HASH_BEHAVIOUR", "merge")];
+    bench.run_with(&merge, VALIDATE).ended(0).says(&[
+        "warning: `ANSIBLE_HASH_BEHAVIOUR` is `merge`, and mappings are not merged here",
+        "hint: merge where it is meant",
+        ", 1 warning\n",
+    ]);
+    let replace = [("ANSIBLE_HASH_BEHAVIOUR", "replace")];
+    bench.run_with(&replace, VALIDATE).ended(0).says(&[", 0 warnings"]);
+}
