@@ -44,6 +44,7 @@ pub struct Metrics {
     remaining: Gauge<i64, AtomicI64>,
     credential_refused: Gauge<i64, AtomicI64>,
     store_calls: Family<CallLabels, Counter>,
+    store_refuses: Gauge<i64, AtomicI64>,
     spool_bytes: Gauge<u64, AtomicU64>,
     disk_size: Gauge<u64, AtomicU64>,
     disk_free: Gauge<u64, AtomicU64>,
@@ -105,6 +106,11 @@ impl Metrics {
             Self::gauge(r, "credential_refused", "1 while the upstream refuses our credential");
         let store_calls =
             Self::counter(r, "store_calls", "calls to the shared store, by operation and outcome");
+        let store_refuses = Self::gauge(
+            r,
+            "store_refuses",
+            "1 while the shared store does not take what is written; /readyz says why",
+        );
         let spool = Gauge::default();
         r.register_with_unit(
             "spool",
@@ -170,6 +176,7 @@ impl Metrics {
             remaining,
             credential_refused,
             store_calls,
+            store_refuses,
             spool_bytes: spool,
             disk_size,
             disk_free,
@@ -290,6 +297,11 @@ impl Metrics {
     pub fn disk(&self, size: u64, free: u64) {
         self.disk_size.set(size);
         self.disk_free.set(free);
+    }
+
+    /// The shared store took what was written last, or `refuses` it.
+    pub fn store_refuses(&self, refuses: bool) {
+        self.store_refuses.set(i64::from(refuses));
     }
 
     /// Copies on the disk have so many bytes in all.

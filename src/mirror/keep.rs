@@ -211,7 +211,7 @@ impl Keeper {
 
     async fn upload(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
         let put = self.far.put(key, payload, meta).await;
-        *lock(&self.shared.refused) = put.as_ref().err().map(ToString::to_string);
+        self.note_write(put.as_ref().err());
         put
     }
 
@@ -225,11 +225,17 @@ impl Keeper {
             }
             Err(error) => Err(error),
         };
-        *lock(&self.shared.refused) = probed.as_ref().err().map(ToString::to_string);
+        self.note_write(probed.as_ref().err());
         if probed.is_ok() {
             lock(&self.shared.down).take();
         }
         probed
+    }
+
+    /// Notes for `/readyz` and the metrics how a write ended.
+    fn note_write(&self, error: Option<&StoreError>) {
+        self.metrics.store_refuses(error.is_some());
+        *lock(&self.shared.refused) = error.map(ToString::to_string);
     }
 
     fn tell(&self, findings: &[Finding]) {

@@ -19,6 +19,7 @@ async fn a_store_that_refuses_writes_costs_no_pull_and_is_filled_later() {
     assert_eq!(bench.bytes(digest).await, bytes);
     assert!(bench.mirror.health().store.is_some(), "nobody is told");
     assert!(bench.metrics().contains("pending_uploads 2"), "{}", bench.metrics());
+    assert!(bench.metrics().contains("store_refuses 1"), "{}", bench.metrics());
     *bench.far.refuse_writes.lock().unwrap() = false;
     for _ in 0..1000 {
         if bench.far.holds(&digest) && bench.far.holds(&manifest) {
@@ -27,6 +28,7 @@ async fn a_store_that_refuses_writes_costs_no_pull_and_is_filled_later() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(bench.far.holds(&digest) && bench.far.holds(&manifest), "the bucket was not filled");
+    assert!(bench.metrics().contains("store_refuses 0"), "{}", bench.metrics());
     assert_eq!(count(&bench.script.asked.blobs), 1, "the upstream was asked again");
     assert_eq!(count(&bench.script.asked.manifests), 1);
 }
