@@ -39,6 +39,8 @@ pub fn main() -> ExitCode {
         }
         Command::Reload => reload::run(&options),
         Command::Validate(asked) => {
+            let options =
+                if asked.as_user.is_some() { as_user::absolute(&options) } else { options };
             let load = || load::as_it_would_be(&options, &asked);
             let loaded = match &asked.as_user {
                 Some(name) => as_user::load(name, load),

@@ -39,7 +39,7 @@ pub(super) fn read(options: &Options, report: &mut Report) -> Vault {
     let listed = listed.split(',').map(str::trim).filter(|id| !id.is_empty());
     for id in listed.chain(options.vault_ids.iter().map(String::as_str)) {
         let (id, file) = id.split_once('@').unwrap_or((DEFAULT_ID, id));
-        if matches!(file, "prompt" | "prompt_ask_vault_pass") {
+        if is_prompt(file) {
             report.push(
                 Diagnostic::error("vault-password", "a vault password cannot be asked for")
                     .hint(format!("put it into a file: `--vault-id {id}@FILE`")),
@@ -61,6 +61,11 @@ pub(super) fn read(options: &Options, report: &mut Report) -> Vault {
         }
     }
     vault
+}
+
+/// Whether Ansible would ask for the password where a file is named otherwise.
+pub(super) fn is_prompt(file: &str) -> bool {
+    matches!(file, "prompt" | "prompt_ask_vault_pass")
 }
 
 /// What systemd's `LoadCredential=vault-password:…` and `vault-password-ID:…` put there.

@@ -21,7 +21,7 @@ pub(super) fn check(layers: &[Layer], winners: &Winners, report: &mut Report) {
     let written = layers.iter().filter(|layer| layer.kind != LayerKind::Defaults);
     for entry in written.flat_map(|layer| &layer.entries).filter(|entry| !ours(&entry.name)) {
         let counts = winners.get(&entry.name).is_some_and(|node| Arc::ptr_eq(node, &entry.node));
-        if counts && entry.node.origin.source().kind() == SourceKind::File {
+        if counts && entry.node.origin.source().kind() != SourceKind::BuiltIn {
             each_scalar(&entry.node, &mut |node| {
                 if let Some(read_as) = read_as(node, reaching.contains(&entry.name)) {
                     report.push(warning(&entry.name, node, read_as));

@@ -104,6 +104,11 @@ fn a_number_that_yaml_reads_otherwise_is_said_where_it_matters() {
         .ended(0)
         .says(&["a value in `trusted_accounts` is read as a number of base 8", ", 2 warnings"])
         .hides(&["011122223333", "012345670123"]);
+    // In the YAML of an argument, too; `name=value` is text there.
+    let bench = inventory(&[("vars.yml", &with(&format!("{reaches}x")))]);
+    let argued = |text: &str| bench.run(VALIDATE.iter().chain(&["-e", text])).ended(0);
+    argued("{stage: 0644}").says(&["a value in `stage` is read as a number of base 8"]);
+    argued("stage=0644").says(&[", 0 warnings"]);
     // What others make of theirs is their affair.
     trap("file_mode: 0644\n    at: 12:30\n    version: 2.10").ended(0).says(&[", 0 warnings"]);
     // Of our own it is an error, once.
