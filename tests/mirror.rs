@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 
 use crate::support::scripted::{Hand, Memory, Script};
 
+mod adoption;
 mod blobs;
 mod limits;
 mod redirect;

@@ -55,7 +55,7 @@ impl<'a> Filling<'a> {
             return self.kept(Aboard { file, spooled: None }, range.end);
         }
         let mut sink = None;
-        if let Some(found) = self.mirror.keeper.far(key).await {
+        if let Some(found) = self.mirror.keeper.far_of(key, &self.pilot.name).await {
             let size = found.info.size;
             match found.body {
                 Body::File(file, range) => {

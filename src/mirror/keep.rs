@@ -17,8 +17,10 @@ use tokio::{
 
 use super::{copies::Copies, lock};
 use crate::{
+    oci::Name,
     store::{
-        Abilities, Body, Finding, Found, Info, Key, Link, Meta, Payload, Put, Store, StoreError,
+        Abilities, Area, Body, Finding, Found, Info, Key, Link, Meta, Payload, Put, Store,
+        StoreError,
     },
     telemetry::Metrics,
 };
@@ -140,6 +142,25 @@ impl Keeper {
             return Err(Outside { size });
         }
         Ok(self.settle("get", answer).filter(|found| found.info.meta.verified))
+    }
+
+    /// All of the content for the repository `name`, which is public, if it is content that anyone
+    /// may have: also what `registry:2` put there and says is of that repository. Nobody has hashed
+    /// that; the caller does, before anybody has the end of it.
+    pub(super) async fn far_of(&self, key: &Key, name: &Name) -> Option<Found> {
+        if !self.may_read() {
+            return None;
+        }
+        let answer = timeout(DEADLINE, self.far.get(key, None)).await;
+        let found = self.settle("get", answer)?;
+        if found.info.meta.verified {
+            return Some(found);
+        }
+        if key.area != Area::Public {
+            return None;
+        }
+        let belongs = timeout(DEADLINE, self.far.belongs(name, &key.digest)).await;
+        matches!(belongs, Ok(Ok(true))).then_some(found)
     }
 
     /// All of the content, on the same terms.

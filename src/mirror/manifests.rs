@@ -233,7 +233,7 @@ impl Inner {
     }
 
     async fn fetch(self: &Arc<Self>, name: &Name, key: &Key, trust: Trust) -> Answer {
-        if let Some(found) = self.kept(key).await {
+        if let Some(found) = self.kept_of(key, Some(name)).await {
             return Ok(found);
         }
         self.parts.metrics.miss();
@@ -265,12 +265,17 @@ impl Inner {
 
     /// The manifest from memory, disk or bucket, checked against its digest.
     async fn kept(&self, key: &Key) -> Option<(Arc<Kept>, Verdict)> {
+        self.kept_of(key, None).await
+    }
+
+    /// The same, with what another program keeps in the bucket for the repository `name`.
+    async fn kept_of(&self, key: &Key, name: Option<&Name>) -> Option<(Arc<Kept>, Verdict)> {
         if let Some(kept) = self.manifests.known.get(key) {
             return Some((kept, Verdict::Memory));
         }
         let (found, tier, verdict) = match self.keeper.near(key).await {
             Some(found) => (found, Tier::Disk, Verdict::Disk),
-            None => match self.keeper.far(key).await? {
+            None => match self.far_manifest(key, name).await? {
                 found @ Found { body: Body::File(..), .. } => (found, Tier::Disk, Verdict::Disk),
                 found => (found, Tier::Bucket, Verdict::Bucket),
             },
@@ -288,6 +293,13 @@ impl Inner {
             self.keep_in_background(key.clone(), bytes.clone(), meta.clone(), false);
         }
         Some((self.remember(key, meta.media_type, bytes), verdict))
+    }
+
+    async fn far_manifest(&self, key: &Key, name: Option<&Name>) -> Option<Found> {
+        match name {
+            Some(name) => self.keeper.far_of(key, name).await,
+            None => self.keeper.far(key).await,
+        }
     }
 
     async fn read(&self, found: Found) -> Option<Bytes> {

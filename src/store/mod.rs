@@ -263,6 +263,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// store, whether it is there or not.
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError>;
 
+    /// Whether another program that keeps its content here (`registry:2`) says that this content is
+    /// of the repository `name`. What this mirror wrote needs no such word.
+    async fn belongs(&self, _name: &Name, _digest: &Digest) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// An address from which clients may read the content themselves; none where the store has no
     /// such thing. Asks nobody: that the content is there is for the caller to know.
     async fn link(&self, _key: &Key) -> Result<Option<Link>, StoreError> {

@@ -38,7 +38,10 @@ use super::{
     Abilities, Area, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put, Shard,
     Store, StoreError, StrayUpload,
 };
-use crate::telemetry::Metrics;
+use crate::{
+    oci::{Digest, Name},
+    telemetry::Metrics,
+};
 
 /// Which bucket, and how it is written to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,6 +206,19 @@ impl Store for S3 {
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
         let key = keys::content(key);
         self.read("GetObject", |inner| async move { inner.open(&key, range).await }).await
+    }
+
+    async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
+        let links = keys::links(name, digest);
+        self.read("HeadObject", |inner| async move {
+            for link in links {
+                if inner.look(&link).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {

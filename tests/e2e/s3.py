@@ -5,7 +5,7 @@ import signal
 import sys
 
 from support import image
-from support.lab import Lab, request
+from support.lab import Lab, free_port, request
 from support.s3 import CREDENTIALS, REGION, SeaweedFS, BUCKET, key_of
 from support.servers import Mirror, Upstream
 
@@ -65,6 +65,35 @@ def redirected(lab, upstream, bucket, mirror, pulls):
     lab.check("no signature is in the log", "Signature" not in mirror.process.text())
 
 
+def adopted(lab, upstream, bucket, pulls):
+    """A bucket that docker-registry itself filled as a mirror, and a node that finds it."""
+    pulls.push("e2e-adopted")
+    port = free_port()
+    config = lab.dir / "adopted.yml"
+    config.write_text(image.json.dumps({
+        "version": 0.1, "log": {"level": "warn"},
+        "storage": {"s3": {"accesskey": CREDENTIALS["AWS_ACCESS_KEY_ID"], "region": REGION, "bucket": BUCKET,
+                           "secretkey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"], "regionendpoint": bucket.url,
+                           "secure": False, "v4auth": True},
+                    "redirect": {"disable": True}},
+        "proxy": {"remoteurl": upstream.url}, "http": {"addr": f"127.0.0.1:{port}"}}))
+    old = lab.start("docker-registry", ["docker-registry", "serve", config])
+    url = f"http://127.0.0.1:{port}/v2/library/e2e-adopted"
+    lab.wait("docker-registry", lambda: request(f"http://127.0.0.1:{port}/v2/").status == 200, process=old)
+    blobs = pulls.blobs["e2e-adopted"]
+    for path in ["manifests/1", *(f"blobs/{blob}" for blob in blobs[1:])]:
+        lab.wait(f"docker-registry to serve {path}", lambda path=path: request(f"{url}/{path}", headers=image.ACCEPT).status == 200)
+    lab.wait("docker-registry to fill the bucket", lambda: filled(bucket, blobs))
+    old.stop()
+
+    mirror = Mirror(lab, upstream, name="adopting", env=CREDENTIALS, store="s3", bucket_name=BUCKET,
+                    bucket_location=REGION, bucket_endpoint=bucket.url).start()
+    pulls.mirror, before = mirror, len(pulls.gets("e2e-adopted"))
+    lab.check("an image that docker-registry left in the bucket is pulled", pulls.pull("e2e-adopted"))
+    gets = pulls.gets("e2e-adopted")[before:]
+    lab.check("without a GET upstream", not gets, str(gets or ""))
+
+
 def main():
     with Lab("s3") as lab:
         upstream, bucket = Upstream(lab).start(), SeaweedFS(lab).start()
@@ -121,6 +150,7 @@ def main():
         again = upstream.pulls()[begun:]
         lab.check("without a GET upstream", not again, str(again or ""))
         redirected(lab, upstream, bucket, mirror, pulls)
+        adopted(lab, upstream, bucket, pulls)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! Stores and an upstream that do what a test tells them, for the mirror on a paused clock.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex,
@@ -318,6 +318,8 @@ impl Upstream for Script {
 #[derive(Debug, Default)]
 pub struct Memory {
     pub content: Mutex<HashMap<Key, (Bytes, Meta)>>,
+    /// What another program says of which repository its content is.
+    pub links: Mutex<HashSet<(Name, Digest)>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64)>>,
     pub refuse_reads: Mutex<bool>,
     pub refuse_writes: Mutex<bool>,
@@ -359,6 +361,10 @@ impl Store for Memory {
     async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
         self.gate(&self.refuse_reads).await?;
         Ok(self.content.lock().unwrap().get(key).map(Self::info))
+    }
+
+    async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.links.lock().unwrap().contains(&(name.clone(), *digest)))
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {

@@ -3,7 +3,7 @@
 //! `registry-mirror/v1/`.
 
 use crate::{
-    oci::{Algorithm, Digest},
+    oci::{Algorithm, Digest, Name},
     store::{Area, Key, Shard, StoreError},
 };
 
@@ -15,6 +15,8 @@ const PRIVATE: &str = "private/";
 const PROBE: &str = "probe/";
 /// Content that anyone may be served.
 const PUBLIC: &str = "docker/registry/v2/blobs/";
+/// What `registry:2` notes of each repository.
+const REPOSITORIES: &str = "docker/registry/v2/repositories/";
 
 /// Where the content of `key` lies.
 pub(super) fn content(key: &Key) -> String {
@@ -26,6 +28,13 @@ pub(super) fn content(key: &Key) -> String {
 /// What all content of one shard begins with.
 pub(super) fn shard(area: &Area, shard: Shard) -> String {
     format!("{}{:02x}/", blobs(area, shard.algorithm), shard.first)
+}
+
+/// Where `registry:2` notes that a repository has this content: as a layer, or as a manifest.
+pub(super) fn links(name: &Name, digest: &Digest) -> [String; 2] {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    ["_layers", "_manifests/revisions"]
+        .map(|kind| format!("{REPOSITORIES}{name}/{kind}/{algorithm}/{hex}/link"))
 }
 
 /// What all private content begins with.
@@ -122,6 +131,14 @@ mod tests {
     fn content_lies_where_registry_2_puts_it() {
         let key = Key { area: Area::Public, digest: Digest::sha256(b"abc") };
         assert_eq!(content(&key), format!("docker/registry/v2/blobs/sha256/ba/{HEX}/data"));
+    }
+
+    #[test]
+    fn links_lie_where_registry_2_puts_them() {
+        let [layer, revision] = links(&"library/alpine".parse().unwrap(), &Digest::sha256(b"abc"));
+        let root = "docker/registry/v2/repositories/library/alpine";
+        assert_eq!(layer, format!("{root}/_layers/sha256/{HEX}/link"));
+        assert_eq!(revision, format!("{root}/_manifests/revisions/sha256/{HEX}/link"));
     }
 
     #[test]

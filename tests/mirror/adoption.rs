@@ -1,0 +1,82 @@
+//! A bucket that `registry:2` filled: warm on the first day, and trusted in nothing.
+
+use bytes::Bytes;
+use registry_mirror::{
+    mirror::{Refusal, Want},
+    oci::{Digest, Reference},
+    store::{Area, Key, Meta},
+};
+
+use super::{APP, Bench, TYPE, body, count, name, noise};
+
+/// Puts content there as another program does, for these repositories.
+fn put(bench: &Bench, digest: Digest, bytes: Bytes, repositories: &[&str]) {
+    let key = Key { area: Area::Public, digest };
+    bench.far.content.lock().unwrap().insert(key, (bytes, Meta::default()));
+    for repository in repositories {
+        bench.far.links.lock().unwrap().insert((name(repository), digest));
+    }
+}
+
+fn holds(bench: &Bench, digest: Digest) -> Option<Bytes> {
+    let key = Key { area: Area::Public, digest };
+    bench.far.content.lock().unwrap().get(&key).map(|(bytes, _)| bytes.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_holds_is_not_fetched_again() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    let text = r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}"#;
+    let manifest = bench.script.manifest(APP, "1", TYPE, text);
+    put(&bench, digest, bytes.clone(), &[APP]);
+    put(&bench, manifest, Bytes::from(text), &[APP]);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    let reference = Reference::Digest(manifest);
+    let found = bench.mirror.manifest(&name(APP), &reference, Want::Body).await.unwrap();
+    assert_eq!(found.bytes.unwrap(), text);
+    assert_eq!(found.media_type.as_str(), "application/vnd.oci.image.manifest.v1+json");
+    let asked = &bench.script.asked;
+    assert_eq!((count(&asked.blobs), count(&asked.manifests)), (0, 0), "it was fetched again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_repository_put_there_opens_no_door() {
+    let bench = Bench::new();
+    let bytes = noise(1000);
+    let digest = Digest::sha256(&bytes);
+    bench.script.blob("acme/secret", bytes.clone());
+    bench.script.private("acme/secret");
+    bench.script.blob(APP, noise(10));
+    put(&bench, digest, bytes, &["acme/secret"]);
+    // Asked for by its digest in the name of a public repository, and in its own.
+    let other = bench.mirror.blob(&name(APP), &digest, None, Want::Body).await;
+    assert_eq!(other.map(|blob| blob.size).unwrap_err(), Refusal::NoBlob);
+    let own = bench.mirror.blob(&name("acme/secret"), &digest, None, Want::Body).await;
+    assert_eq!(own.map(|blob| blob.size).unwrap_err(), Refusal::NoRepository);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_in_it_is_never_whole_and_is_replaced() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    let text = r#"{"layers":[]}"#;
+    let manifest = bench.script.manifest(APP, "1", TYPE, text);
+    let mut damaged = bytes.to_vec();
+    damaged[499_999] ^= 1;
+    put(&bench, digest, damaged.into(), &[APP]);
+    put(&bench, manifest, Bytes::from(r#"{"layers":[1]}"#), &[APP]);
+    let first = bench.blob(digest).await.unwrap();
+    assert!(body(first).await.is_err(), "damaged bytes came to their end");
+    bench.mirror.idle().await;
+    assert_eq!(holds(&bench, digest), None, "they are still there");
+    assert_eq!(bench.bytes(digest).await, bytes);
+    let reference = Reference::Digest(manifest);
+    let found = bench.mirror.manifest(&name(APP), &reference, Want::Body).await.unwrap();
+    assert_eq!(found.bytes.unwrap(), text);
+    bench.mirror.idle().await;
+    assert_eq!(holds(&bench, digest), Some(bytes));
+    assert_eq!(holds(&bench, manifest), Some(Bytes::from(text)));
+}
