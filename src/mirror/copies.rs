@@ -57,6 +57,8 @@ struct Inner {
     engine: Handle,
     index: Mutex<Index>,
     checks: Once<Key, bool>,
+    /// Held while room is made: two at a time would each see the same lack, and take twice as much.
+    clearing: tokio::sync::Mutex<()>,
 }
 
 impl Copies {
@@ -71,8 +73,17 @@ impl Copies {
     ) -> Self {
         let index = Mutex::default();
         let checks = Once::new();
-        let inner =
-            Inner { store, settings, measure, metrics, engine: engine.clone(), index, checks };
+        let clearing = tokio::sync::Mutex::default();
+        let inner = Inner {
+            store,
+            settings,
+            measure,
+            metrics,
+            engine: engine.clone(),
+            index,
+            checks,
+            clearing,
+        };
         let copies = Self { inner: Arc::new(inner) };
         let counting = copies.clone();
         engine.spawn(async move {
@@ -168,6 +179,7 @@ impl Copies {
     }
 
     async fn make_room(&self, size: u64, pinned: &HashSet<Key>) {
+        let _clearing = self.inner.clearing.lock().await;
         let limit = self.limit();
         let gone = {
             let mut index = lock(&self.inner.index);

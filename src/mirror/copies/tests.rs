@@ -119,13 +119,25 @@ async fn what_was_left_is_counted_and_hashed_before_it_is_served() {
     assert!(keep(&copies, "bad").await && has(&copies, "bad").await, "it cannot come back");
 }
 
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(known) if known.is_dir() => bytes_below(&entry.path()),
+        Ok(known) => known.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
 #[tokio::test]
 async fn a_full_disk_costs_the_copies() {
     let root = tempfile::tempdir().unwrap();
-    let free = Arc::new(AtomicU64::new(1 << 39));
-    let measured = free.clone();
-    let measure =
-        Box::new(move || Some(Space { total: 1 << 40, free: measured.load(Ordering::SeqCst) }));
+    let size = Arc::new(AtomicU64::new(1 << 39));
+    let (measured, content) = (size.clone(), root.path().join("content"));
+    let measure = Box::new(move || {
+        let free = measured.load(Ordering::SeqCst) - bytes_below(&content);
+        Some(Space { total: 1 << 40, free })
+    });
     let store = Fs::open(root.path().to_owned(), Handle::current()).unwrap();
     let metrics = Metrics::new();
     let copies =
@@ -133,11 +145,13 @@ async fn a_full_disk_costs_the_copies() {
     for name in ["a", "b", "c"] {
         assert!(keep(&copies, name).await);
     }
-    // 150 bytes short of what is left to others: two copies go.
-    free.store((1 << 30) - 150, Ordering::SeqCst);
-    copies.tidy(&HashSet::new()).await;
+    // 150 bytes short of what is left to others: two copies go, though two ask at once.
+    size.store((1 << 30) + 150, Ordering::SeqCst);
+    let pinned = HashSet::new();
+    tokio::join!(copies.tidy(&pinned), copies.tidy(&pinned));
     assert_eq!((has(&copies, "a").await, has(&copies, "c").await), (false, true));
     assert_eq!(bytes(&copies), 100);
+    size.store((1 << 30) - 1000, Ordering::SeqCst);
     assert!(!keep(&copies, "d").await, "a full disk took another");
     assert!(
         metrics.text().contains("registry_mirror_copies_refused_total 1"),
