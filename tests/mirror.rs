@@ -59,7 +59,8 @@ impl Bench {
             .then(|| Arc::new(Fs::open(directory.path().join("near"), engine.clone()).unwrap()));
         let mut settings = Settings::default();
         change(&mut settings);
-        let (script, far, clock) = (Arc::<Script>::default(), Memory::new(), Hand::new());
+        let (script, clock) = (Arc::<Script>::default(), Hand::new());
+        let far = Memory::at(clock.clone());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let mirror = Mirror::new(Parts {
             far: far.clone(),

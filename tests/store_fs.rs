@@ -15,7 +15,8 @@ use bytes::Bytes;
 use registry_mirror::{
     oci::{Algorithm, Digest},
     store::{
-        Area, Body, Key, Meta, Payload, Put, Records, Shard, Store, StoreError, When, Written,
+        Area, Body, Entry, Key, Meta, Payload, Put, Records, Shard, Store, StoreError, When,
+        Written,
         fs::{Fs, OpenError, free_space, temporary},
     },
 };
@@ -366,7 +367,7 @@ async fn nothing_half_written_outlives_a_kill() {
     let mut from = None;
     loop {
         let page = Records::list(&fs, "", from).await.unwrap();
-        for path in &page.entries {
+        for Entry { path, .. } in &page.entries {
             let (value, _) =
                 Records::get(&fs, path).await.unwrap().expect("what is listed is there");
             let number = counted(&value);

@@ -34,6 +34,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -41,8 +42,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Abilities, Area, Found, Info, Key, Listed, Meta, Page, Payload, Put, Records, Shard, Store,
-    StoreError, StrayUpload, Version, When, Written,
+    Abilities, Area, Entry, Found, Info, Key, Listed, Meta, Page, Payload, Put, Records, Shard,
+    Store, StoreError, StrayUpload, Version, When, Written,
 };
 use content::Content;
 use records::Files;
@@ -174,6 +175,10 @@ impl Store for Fs {
         self.blocking("list", move |root| root.content.list_private(from.as_deref())).await
     }
 
+    async fn now(&self) -> Result<SystemTime, StoreError> {
+        Ok(SystemTime::now())
+    }
+
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
         self.blocking("list", move |root| root.staging.strays(from.as_deref())).await
     }
@@ -205,7 +210,7 @@ impl Records for Fs {
             .await
     }
 
-    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<String>, StoreError> {
+    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<Entry>, StoreError> {
         let prefix = prefix.to_owned();
         self.blocking("list", move |root| root.records.list(&prefix, from.as_deref())).await
     }

@@ -5,6 +5,7 @@
 pub mod fs;
 mod ground;
 mod link;
+mod record;
 pub mod s3;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
@@ -17,6 +18,7 @@ use crate::oci::{Algorithm, Digest, MediaType, Name};
 
 pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
+pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -294,6 +296,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// entries).
     async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError>;
 
+    /// Whether there may be public content of this algorithm. Costs less than listing its shards.
+    async fn may_hold(&self, _algorithm: Algorithm) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// The time by the store's clock, which is the one that `stored` and `begun` are told by. May
+    /// be a second off.
+    async fn now(&self) -> Result<SystemTime, StoreError>;
+
+    /// When another program that keeps its content here (`registry:2`) was last seen to write, by
+    /// the store's clock; none if none was.
+    async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
+        Ok(None)
+    }
+
     /// Uploads that were begun and never finished, a page at a time.
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError>;
 
@@ -308,48 +325,4 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Writes, reads and removes a small thing, to learn what this store can do.
     async fn probe(&self) -> Result<Abilities, StoreError>;
-}
-
-/// Which writing of a record this is; opaque.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Version(pub String);
-
-/// On what condition a record is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Whatever is there.
-    Always,
-    /// Only if there is nothing.
-    Absent,
-    /// Only if what is there is this writing.
-    Is(Version),
-}
-
-/// How the writing of a record ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// It is written; this is its version.
-    Done(Version),
-    /// The condition did not hold: somebody else wrote.
-    Conflict,
-}
-
-/// Keeps small mutable things by path.
-///
-/// A reader sees one whole writing, never a mixture; of concurrent conditional writers at most one
-/// wins. Paths are `/`-separated components of `[A-Za-z0-9._-]+`, none of them `.` or `..`; a path
-/// is never also the parent of another. Values are at most 1 MiB.
-#[async_trait]
-pub trait Records: fmt::Debug + Send + Sync + 'static {
-    /// The value at `path` and which writing it is; none if there is none.
-    async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError>;
-
-    /// Writes `value` at `path` if `when` holds.
-    async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError>;
-
-    /// The paths below `prefix` (a path, or empty for all), in byte order, a page at a time.
-    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<String>, StoreError>;
-
-    /// Removes the record at `path`; none there is no error.
-    async fn remove(&self, path: &str) -> Result<(), StoreError>;
 }

@@ -11,6 +11,7 @@ mod failure;
 mod keys;
 mod list;
 mod multipart;
+mod others;
 mod probe;
 mod provision;
 mod read;
@@ -21,8 +22,8 @@ mod write;
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -33,13 +34,13 @@ use aws_sdk_s3::{
     config::{Credentials, HttpClient, SharedHttpClient},
 };
 
-use self::{encryption::Encryption, spawned::Spawned};
+use self::{encryption::Encryption, others::ServerClock, spawned::Spawned};
 use super::{
     Abilities, Area, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put, Shard,
     Store, StoreError, StrayUpload,
 };
 use crate::{
-    oci::{Digest, Name},
+    oci::{Algorithm, Digest, Name},
     telemetry::Metrics,
 };
 
@@ -117,6 +118,7 @@ struct Inner {
     encryption: Encryption,
     /// Cleared when the store says that it knows no conditional writes, until the next probe.
     conditional: AtomicBool,
+    server_clock: Arc<ServerClock>,
 }
 
 impl S3 {
@@ -159,6 +161,7 @@ impl S3 {
                 client: OnceCell::new(),
                 encryption,
                 conditional: AtomicBool::new(true),
+                server_clock: Arc::default(),
             }),
         }
     }
@@ -252,6 +255,18 @@ impl Store for S3 {
         self.read("ListObjectsV2", |inner| async move { inner.private(from).await }).await
     }
 
+    async fn may_hold(&self, algorithm: Algorithm) -> Result<bool, StoreError> {
+        self.read("ListObjectsV2", |inner| async move { inner.holds_any(algorithm).await }).await
+    }
+
+    async fn now(&self) -> Result<SystemTime, StoreError> {
+        self.read("HeadObject", |inner| async move { inner.now().await }).await
+    }
+
+    async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
+        self.read("HeadObject", |inner| async move { inner.other_writer().await }).await
+    }
+
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
         self.read("ListMultipartUploads", |inner| async move { inner.uploads(from).await }).await
     }
@@ -268,4 +283,9 @@ impl Store for S3 {
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.write("PutObject", |inner| async move { inner.probe().await }).await
     }
+}
+
+/// Locks; a panic elsewhere while it was locked left nothing half-done that matters here.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ use super::{APP, Bench, TYPE, body, count, name, noise};
 /// Puts content there as another program does, for these repositories.
 fn put(bench: &Bench, digest: Digest, bytes: Bytes, repositories: &[&str]) {
     let key = Key { area: Area::Public, digest };
-    bench.far.content.lock().unwrap().insert(key, (bytes, Meta::default()));
+    bench.far.insert(&key, bytes, Meta::default());
     for repository in repositories {
         bench.far.links.lock().unwrap().insert((name(repository), digest));
     }
@@ -20,7 +20,7 @@ fn put(bench: &Bench, digest: Digest, bytes: Bytes, repositories: &[&str]) {
 
 fn holds(bench: &Bench, digest: Digest) -> Option<Bytes> {
     let key = Key { area: Area::Public, digest };
-    bench.far.content.lock().unwrap().get(&key).map(|(bytes, _)| bytes.clone())
+    bench.far.bytes(&key)
 }
 
 #[tokio::test(start_paused = true)]

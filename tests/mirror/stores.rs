@@ -97,7 +97,7 @@ async fn damaged_content_of_the_store_is_never_completed_and_is_replaced() {
     let digest = bench.script.blob(APP, bytes.clone());
     bench.bytes(digest).await;
     bench.mirror.idle().await;
-    for (content, _) in bench.far.content.lock().unwrap().values_mut() {
+    for (content, ..) in bench.far.content.lock().unwrap().values_mut() {
         let mut damaged = content.to_vec();
         damaged[499_999] ^= 1;
         *content = damaged.into();

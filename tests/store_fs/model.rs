@@ -153,7 +153,8 @@ impl Model {
             assert_eq!(found.as_ref(), self.records.get(path), "record `{path}`");
         }
         let listed = Records::list(fs, "", None).await.unwrap().entries;
-        assert!(listed.iter().eq(self.records.keys()), "{listed:?}");
+        let paths = listed.iter().map(|entry| &entry.path);
+        assert!(paths.eq(self.records.keys()), "{listed:?}");
         assert_eq!(fs.stray_uploads(None).await.unwrap().entries, [], "nothing is left staged");
     }
 }

@@ -12,6 +12,7 @@ pub mod wire;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -80,6 +81,8 @@ struct State {
     calls: BTreeMap<&'static str, usize>,
     /// Makes every ETag and upload id differ; an ETag is no hash by default, as under KMS.
     count: u64,
+    /// How far its clock is ahead of the machine's.
+    ahead: Duration,
 }
 
 #[derive(Debug)]
@@ -183,6 +186,16 @@ impl Bucket {
     /// Puts an object there as another program would, without metadata.
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.state().insert(key.to_owned(), bytes.into(), HashMap::new(), None);
+    }
+
+    /// Begins an upload in parts as another program would.
+    pub fn begin(&self, key: &str) {
+        self.state().begin(key);
+    }
+
+    /// Moves its clock on, and with it the times of what is written from now on.
+    pub fn advance(&self, by: Duration) {
+        self.state().ahead += by;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

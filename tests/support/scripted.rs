@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference},
     store::{
-        Abilities, Body, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put, Records, Shard,
-        Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
+        Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -314,13 +314,19 @@ impl Upstream for Script {
     }
 }
 
-/// A store in memory whose answers can be spoiled.
-#[derive(Debug, Default)]
+/// A store in memory whose answers can be spoiled. Its clock is its own, and moved by hand.
+#[derive(Debug)]
 pub struct Memory {
-    pub content: Mutex<HashMap<Key, (Bytes, Meta)>>,
+    pub clock: Arc<Hand>,
+    pub content: Mutex<BTreeMap<Path, (Bytes, Meta, SystemTime)>>,
     /// What another program says of which repository its content is.
     pub links: Mutex<HashSet<(Name, Digest)>>,
-    pub records: Mutex<BTreeMap<String, (Bytes, u64)>>,
+    pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
+    /// When another program wrote last.
+    pub other_writer: Mutex<Option<SystemTime>>,
+    pub uploads: Mutex<Vec<StrayUpload>>,
+    /// What it says of its conditional writes.
+    pub honest: Mutex<bool>,
     pub refuse_reads: Mutex<bool>,
     pub refuse_writes: Mutex<bool>,
     /// Content that may not be written.
@@ -333,15 +339,77 @@ pub struct Memory {
     version: AtomicU64,
 }
 
+/// A key in an order of its own: area and digest.
+type Path = (String, Digest);
+
+/// Entries of a page of any listing: few, so that there are several.
+const PAGE: usize = 3;
+
+fn path(key: &Key) -> Path {
+    let area = match &key.area {
+        Area::Public => String::new(),
+        Area::Private(name) => name.to_string(),
+    };
+    (area, key.digest)
+}
+
+fn key((area, digest): &Path) -> Key {
+    let area = if area.is_empty() { Area::Public } else { Area::Private(area.parse().unwrap()) };
+    Key { area, digest: *digest }
+}
+
+/// The page of `all` that begins after the entry that `from` counts to.
+fn page<T>(all: impl Iterator<Item = T>, from: Option<String>) -> Page<T> {
+    let start = from.map_or(0, |from| from.parse().unwrap());
+    let mut rest = all.skip(start);
+    let entries: Vec<T> = rest.by_ref().take(PAGE).collect();
+    let next = rest.next().map(|_| (start + entries.len()).to_string());
+    Page { entries, next }
+}
+
 const REFUSED: StoreError = StoreError::Unavailable { operation: "test", code: String::new() };
 
 impl Memory {
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::at(Hand::new())
+    }
+
+    pub fn at(clock: Arc<Hand>) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            content: Mutex::default(),
+            links: Mutex::default(),
+            records: Mutex::default(),
+            other_writer: Mutex::default(),
+            uploads: Mutex::default(),
+            honest: Mutex::new(true),
+            refuse_reads: Mutex::default(),
+            refuse_writes: Mutex::default(),
+            denied: Mutex::default(),
+            hang: Mutex::default(),
+            cut_at: Mutex::default(),
+            gets: AtomicUsize::default(),
+            puts: AtomicUsize::default(),
+            version: AtomicU64::default(),
+        })
     }
 
     pub fn holds(&self, digest: &Digest) -> bool {
-        self.content.lock().unwrap().keys().any(|key| key.digest == *digest)
+        self.content.lock().unwrap().keys().any(|(_, held)| held == digest)
+    }
+
+    /// Puts content there as the mirror would have.
+    pub fn insert(&self, key: &Key, bytes: Bytes, meta: Meta) {
+        self.content.lock().unwrap().insert(path(key), (bytes, meta, self.clock.now()));
+    }
+
+    pub fn bytes(&self, key: &Key) -> Option<Bytes> {
+        self.content.lock().unwrap().get(&path(key)).map(|(bytes, ..)| bytes.clone())
+    }
+
+    /// What is there, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        self.content.lock().unwrap().keys().map(key).collect()
     }
 
     async fn gate(&self, refuse: &Mutex<bool>) -> Result<(), StoreError> {
@@ -351,8 +419,19 @@ impl Memory {
         if *refuse.lock().unwrap() { Err(REFUSED) } else { Ok(()) }
     }
 
-    fn info(entry: &(Bytes, Meta)) -> Info {
-        Info { size: entry.0.len() as u64, stored: SystemTime::UNIX_EPOCH, meta: entry.1.clone() }
+    fn info(entry: &(Bytes, Meta, SystemTime)) -> Info {
+        Info { size: entry.0.len() as u64, stored: entry.2, meta: entry.1.clone() }
+    }
+
+    fn listed(&self, wanted: impl Fn(&Path) -> bool, from: Option<String>) -> Page<Listed> {
+        let content = self.content.lock().unwrap();
+        let wanted = content.iter().filter(|(path, _)| wanted(path));
+        let listed = wanted.map(|(path, (bytes, _, stored))| Listed {
+            key: key(path),
+            size: bytes.len() as u64,
+            stored: *stored,
+        });
+        page(listed, from)
     }
 }
 
@@ -360,7 +439,7 @@ impl Memory {
 impl Store for Memory {
     async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
         self.gate(&self.refuse_reads).await?;
-        Ok(self.content.lock().unwrap().get(key).map(Self::info))
+        Ok(self.content.lock().unwrap().get(&path(key)).map(Self::info))
     }
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
@@ -374,7 +453,9 @@ impl Store for Memory {
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
         self.gets.fetch_add(1, Ordering::SeqCst);
         self.gate(&self.refuse_reads).await?;
-        let Some(entry) = self.content.lock().unwrap().get(key).cloned() else { return Ok(None) };
+        let Some(entry) = self.content.lock().unwrap().get(&path(key)).cloned() else {
+            return Ok(None);
+        };
         let info = Self::info(&entry);
         let range = range.unwrap_or(0..info.size);
         let range = range.start..range.end.min(info.size);
@@ -409,40 +490,57 @@ impl Store for Memory {
                 bytes.into()
             }
         };
-        self.content.lock().unwrap().insert(key.clone(), (bytes, meta.clone()));
+        self.insert(key, bytes, meta.clone());
         Ok(Put::Stored)
     }
 
     async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
         let mut content = self.content.lock().unwrap();
-        keys.iter().for_each(|key| drop(content.remove(key)));
+        keys.iter().for_each(|key| drop(content.remove(&path(key))));
         Ok(())
     }
 
     async fn list(
         &self,
-        _: &registry_mirror::store::Area,
-        _: Shard,
-        _: Option<String>,
+        area: &Area,
+        shard: Shard,
+        from: Option<String>,
     ) -> Result<Page<Listed>, StoreError> {
-        Ok(Page { entries: Vec::new(), next: None })
+        self.gate(&self.refuse_reads).await?;
+        let private = path(&Key { area: area.clone(), digest: Digest::sha256(b"") }).0;
+        let wanted = |(area, digest): &Path| {
+            *area == private
+                && digest.algorithm() == shard.algorithm
+                && digest.bytes().first() == Some(&shard.first)
+        };
+        Ok(self.listed(wanted, from))
     }
 
-    async fn list_private(&self, _: Option<String>) -> Result<Page<Listed>, StoreError> {
-        Ok(Page { entries: Vec::new(), next: None })
+    async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
+        self.gate(&self.refuse_reads).await?;
+        Ok(self.listed(|(area, _)| !area.is_empty(), from))
     }
 
-    async fn stray_uploads(&self, _: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
-        Ok(Page { entries: Vec::new(), next: None })
+    async fn now(&self) -> Result<SystemTime, StoreError> {
+        Ok(self.clock.now())
     }
 
-    async fn abort(&self, _: &StrayUpload) -> Result<(), StoreError> {
+    async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
+        Ok(*self.other_writer.lock().unwrap())
+    }
+
+    async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
+        Ok(page(self.uploads.lock().unwrap().iter().cloned(), from))
+    }
+
+    async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
+        self.uploads.lock().unwrap().retain(|known| known != upload);
         Ok(())
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.gate(&self.refuse_writes).await?;
-        Ok(Abilities::default())
+        Ok(Abilities { conditional: *self.honest.lock().unwrap(), encryption: None })
     }
 }
 
@@ -451,21 +549,41 @@ impl Records for Memory {
     async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
         self.gate(&self.refuse_reads).await?;
         let records = self.records.lock().unwrap();
-        Ok(records.get(path).map(|(value, version)| (value.clone(), Version(version.to_string()))))
+        Ok(records
+            .get(path)
+            .map(|(value, version, _)| (value.clone(), Version(version.to_string()))))
     }
 
-    async fn put(&self, path: &str, value: Bytes, _: When) -> Result<Written, StoreError> {
+    async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         self.gate(&self.refuse_writes).await?;
+        let mut records = self.records.lock().unwrap();
+        let there = records.get(path).map(|(_, version, _)| Version(version.to_string()));
+        let holds = match when {
+            When::Always => true,
+            When::Absent => there.is_none(),
+            When::Is(version) => there == Some(version),
+        };
+        if !holds && *self.honest.lock().unwrap() {
+            return Ok(Written::Conflict);
+        }
         let version = self.version.fetch_add(1, Ordering::SeqCst);
-        self.records.lock().unwrap().insert(path.to_owned(), (value, version));
+        records.insert(path.to_owned(), (value, version, self.clock.now()));
         Ok(Written::Done(Version(version.to_string())))
     }
 
-    async fn list(&self, _: &str, _: Option<String>) -> Result<Page<String>, StoreError> {
-        Ok(Page { entries: Vec::new(), next: None })
+    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<Entry>, StoreError> {
+        self.gate(&self.refuse_reads).await?;
+        let records = self.records.lock().unwrap();
+        let below = format!("{prefix}/");
+        let wanted =
+            records.iter().filter(|(path, _)| prefix.is_empty() || path.starts_with(&below));
+        let entries =
+            wanted.map(|(path, (_, _, written))| Entry { path: path.clone(), written: *written });
+        Ok(page(entries, from))
     }
 
     async fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.gate(&self.refuse_writes).await?;
         self.records.lock().unwrap().remove(path);
         Ok(())
     }

@@ -10,10 +10,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{PAGE, disk, failure::During as _, staging::Staging};
-use crate::store::{Page, StoreError, Version, When, Written};
+use crate::store::{Entry, MAX_RECORD, Page, StoreError, Version, When, Written};
 
-/// The largest value in bytes: what [`crate::store::Records`] promises.
-const MAX_VALUE: usize = 1 << 20;
 /// A version and the line feed behind it, in bytes.
 const HEADER: usize = 33;
 
@@ -38,7 +36,7 @@ impl Files {
             operation: "read",
             what: format!("`{}` is not a record", file.display()),
         };
-        if bytes.len() > HEADER + MAX_VALUE || bytes.get(HEADER - 1) != Some(&b'\n') {
+        if bytes.len() > HEADER + MAX_RECORD || bytes.get(HEADER - 1) != Some(&b'\n') {
             return Err(broken());
         }
         let value = bytes.split_off(HEADER);
@@ -55,7 +53,7 @@ impl Files {
         when: &When,
     ) -> Result<Written, StoreError> {
         let file = self.file("put", path)?;
-        if value.len() > MAX_VALUE {
+        if value.len() > MAX_RECORD {
             return Err(StoreError::Denied { operation: "put", code: "EMSGSIZE".into() });
         }
         // Cheap, and spares a loser the writing; what counts is the look under the lock.
@@ -102,11 +100,7 @@ impl Files {
 
     /// One page of the paths below `prefix` in byte order. A cursor is the last path, so that what
     /// comes and goes between two pages moves nothing else.
-    pub(super) fn list(
-        &self,
-        prefix: &str,
-        from: Option<&str>,
-    ) -> Result<Page<String>, StoreError> {
+    pub(super) fn list(&self, prefix: &str, from: Option<&str>) -> Result<Page<Entry>, StoreError> {
         let (directory, prefix) = match prefix {
             "" => (self.directory.clone(), String::new()),
             prefix => (self.file("list", prefix)?, format!("{prefix}/")),
@@ -115,7 +109,7 @@ impl Files {
         walk(&directory, &prefix, from.unwrap_or_default(), &mut entries).during("list")?;
         let more = entries.len() > PAGE;
         entries.truncate(PAGE);
-        let next = if more { entries.last().cloned() } else { None };
+        let next = entries.last().filter(|_| more).map(|entry| entry.path.clone());
         Ok(Page { entries, next })
     }
 
@@ -137,7 +131,7 @@ fn is_component(text: &str) -> bool {
 /// A record's file, as far as it can be one: a byte more than the largest shows that it is not.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    let limit = (HEADER + MAX_VALUE + 1) as u64;
+    let limit = (HEADER + MAX_RECORD + 1) as u64;
     match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
         Ok(_) => Ok(Some(bytes)),
         Err(error) if is_no_record(&error) => Ok(None),
@@ -152,7 +146,7 @@ fn is_no_record(error: &io::Error) -> bool {
 
 /// Adds the paths below a directory that come after `from`, until there is one more than a page
 /// holds. A directory sorts as its paths do, with the `/` behind its name.
-fn walk(directory: &Path, prefix: &str, from: &str, entries: &mut Vec<String>) -> io::Result<()> {
+fn walk(directory: &Path, prefix: &str, from: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
     let mut names = Vec::new();
     match std::fs::read_dir(directory) {
         Ok(found) => {
@@ -179,7 +173,14 @@ fn walk(directory: &Path, prefix: &str, from: &str, entries: &mut Vec<String>) -
                 let name = below.rsplit('/').next().unwrap_or(below);
                 walk(&directory.join(name), &path, from, entries)?;
             }
-            None if path.as_str() > from => entries.push(path),
+            None if path.as_str() > from => {
+                let file = directory.join(path.rsplit('/').next().unwrap_or(&path));
+                match std::fs::metadata(file).and_then(|known| known.modified()) {
+                    Ok(written) => entries.push(Entry { path, written }),
+                    Err(error) if disk::is_missing(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             None => {}
         }
     }

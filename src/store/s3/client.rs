@@ -1,6 +1,6 @@
 //! The SDK, set up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::{
@@ -17,7 +17,7 @@ use aws_sdk_s3::{
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
-use super::{Inner, Tuning, failure::Failure};
+use super::{Inner, Tuning, failure::Failure, others::ServerClock};
 use crate::telemetry::Metrics;
 
 /// Attempts at one call, the first included (the SDK's own default, spelled out).
@@ -71,8 +71,10 @@ impl Inner {
         if shared.region().is_none() {
             return Err(Failure::no_region(operation));
         }
-        let mut config =
-            aws_sdk_s3::config::Builder::from(&shared).interceptor(Counting(self.metrics.clone()));
+        let mut config = aws_sdk_s3::config::Builder::from(&shared).interceptor(Counting {
+            metrics: self.metrics.clone(),
+            clock: self.server_clock.clone(),
+        });
         if let Some(endpoint) = &bucket.endpoint {
             // Many S3-compatible stores know no bucket by its host name, and refuse the checksum
             // trailers that AWS takes.
@@ -119,9 +121,12 @@ fn quick(tuning: &Tuning) -> TimeoutConfigBuilder {
         .disable_operation_timeout()
 }
 
-/// Counts each attempt, since each is one call to the server (and on the bill).
+/// Counts each attempt, since each is one call to the server (and on the bill), and hears the time.
 #[derive(Debug)]
-struct Counting(Metrics);
+struct Counting {
+    metrics: Metrics,
+    clock: Arc<ServerClock>,
+}
 
 impl Intercept for Counting {
     fn name(&self) -> &'static str {
@@ -144,7 +149,10 @@ impl Intercept for Counting {
             }
             _ => "error",
         };
-        self.0.store_call(operation, outcome);
+        self.metrics.store_call(operation, outcome);
+        if let Some(date) = context.response().and_then(|response| response.headers().get("date")) {
+            self.clock.hear(date);
+        }
         Ok(())
     }
 }

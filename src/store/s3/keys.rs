@@ -16,7 +16,10 @@ const PROBE: &str = "probe/";
 /// Content that anyone may be served.
 const PUBLIC: &str = "docker/registry/v2/blobs/";
 /// What `registry:2` notes of each repository.
-const REPOSITORIES: &str = "docker/registry/v2/repositories/";
+pub(super) const REPOSITORIES: &str = "docker/registry/v2/repositories/";
+
+/// Where `registry:2`, run as a mirror, notes what is to expire.
+pub(super) const SCHEDULER: &str = "scheduler-state.json";
 
 /// Where the content of `key` lies.
 pub(super) fn content(key: &Key) -> String {

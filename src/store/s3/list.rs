@@ -19,7 +19,7 @@ const BATCH: usize = 1000;
 pub(super) struct Object {
     pub(super) key: String,
     size: Option<i64>,
-    stored: SystemTime,
+    pub(super) stored: SystemTime,
 }
 
 impl Inner {

@@ -14,14 +14,12 @@ use super::{
     Inner, S3, keys,
     write::{Condition, Outcome, TRIES, Write, nonce},
 };
-use crate::store::{Page, Payload, Records, StoreError, Version, When, Written};
+use crate::store::{Entry, MAX_RECORD, Page, Payload, Records, StoreError, Version, When, Written};
 
 const GET: &str = "GetObject";
 const PUT: &str = "PutObject";
 const LIST: &str = "ListObjectsV2";
 const DELETE: &str = "DeleteObject";
-/// What a record may hold, in bytes.
-const MOST: u64 = 1 << 20;
 /// The name of the metadata that tells one writing from all others.
 const WRITE: &str = "write";
 /// The length of the mark in bytes: a line end, and a blank for each bit of a [`nonce`].
@@ -32,7 +30,7 @@ impl Records for S3 {
     async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
         let key = keys::record(GET, path)?;
         self.read(GET, |inner| async move {
-            let Some(found) = inner.small(&key, MOST + MARK as u64).await? else {
+            let Some(found) = inner.small(&key, (MAX_RECORD + MARK) as u64).await? else {
                 return Ok(None);
             };
             let value = unmarked(found.bytes, found.metadata.get(WRITE));
@@ -43,7 +41,7 @@ impl Records for S3 {
 
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         let key = keys::record(PUT, path)?;
-        if value.len() as u64 > MOST {
+        if value.len() > MAX_RECORD {
             return Err(StoreError::Denied { operation: PUT, code: "a record too long".into() });
         }
         let writing = nonce();
@@ -53,12 +51,15 @@ impl Records for S3 {
         self.write(PUT, |inner| async move { inner.record(&write, when).await }).await
     }
 
-    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<String>, StoreError> {
+    async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<Entry>, StoreError> {
         let prefix = keys::records(LIST, prefix)?;
         self.read(LIST, |inner| async move {
             let page = inner.objects(prefix, from).await?;
-            let paths = page.entries.iter().filter_map(|object| keys::record_path(&object.key));
-            Ok(Page { entries: paths.map(str::to_owned).collect(), next: page.next })
+            let entries = page.entries.iter().filter_map(|object| {
+                let path = keys::record_path(&object.key)?.to_owned();
+                Some(Entry { path, written: object.stored })
+            });
+            Ok(Page { entries: entries.collect(), next: page.next })
         })
         .await
     }

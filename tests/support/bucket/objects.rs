@@ -56,12 +56,6 @@ fn error(code: S3ErrorCode) -> S3Error {
     S3Error::with_message(code, SECRET)
 }
 
-/// S3 tells times in whole seconds.
-fn now() -> SystemTime {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
 fn check_bucket(name: &str) -> S3Result<()> {
     if name == NAME { Ok(()) } else { Err(error(S3ErrorCode::NoSuchBucket)) }
 }
@@ -87,6 +81,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 impl State {
+    /// S3 tells times in whole seconds.
+    pub(super) fn now(&self) -> SystemTime {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        UNIX_EPOCH + Duration::from_secs(seconds) + self.ahead
+    }
+
     pub(super) fn insert(
         &mut self,
         key: String,
@@ -99,9 +99,22 @@ impl State {
         } else {
             format!("{:x}-no-hash", self.fresh())
         };
-        let object = Object { bytes, metadata, sealed, etag: etag.clone(), stored: now() };
+        let object = Object { bytes, metadata, sealed, etag: etag.clone(), stored: self.now() };
         self.objects.insert(key, object);
         etag
+    }
+
+    /// Begins an upload as another program would.
+    pub(super) fn begin(&mut self, key: &str) {
+        let id = self.fresh().to_string();
+        let upload = Upload {
+            parts: BTreeMap::new(),
+            summed: false,
+            metadata: HashMap::new(),
+            sealed: None,
+            begun: self.now(),
+        };
+        self.uploads.insert((key.to_owned(), id), upload);
     }
 
     fn object(&self, key: &str) -> S3Result<Object> {
@@ -266,7 +279,7 @@ impl S3 for Bucket {
             summed: input.checksum_algorithm.is_some_and(|sum| sum.as_str() == "CRC32"),
             metadata: input.metadata.unwrap_or_default(),
             sealed: sealed.clone(),
-            begun: now(),
+            begun: state.now(),
         };
         state.uploads.insert((input.key, id.clone()), upload);
         Ok(S3Response::new(CreateMultipartUploadOutput {
@@ -426,8 +439,10 @@ impl S3 for Bucket {
         check_bucket(&input.bucket)?;
         let mark =
             (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
+        let prefix = input.prefix.unwrap_or_default();
         let state = self.state();
-        let mut found = state.uploads.iter().filter(|(id, _)| **id > mark);
+        let mut found =
+            state.uploads.iter().filter(|(id, _)| **id > mark && id.0.starts_with(&prefix));
         let uploads: Vec<_> = found
             .by_ref()
             .take(state.page.unwrap_or(1000))

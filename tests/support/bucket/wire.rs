@@ -1,6 +1,6 @@
 //! The way to the bucket: in process for the SDK, or HTTP on loopback; and what goes wrong on it.
 
-use std::{fmt, io, net::SocketAddr, pin::Pin, task::Poll};
+use std::{fmt, io, net::SocketAddr, pin::Pin, sync::Arc, task::Poll};
 
 use aws_sdk_s3::config::{HttpClient, RuntimeComponents};
 use aws_smithy_runtime_api::client::{
@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use s3s::{
     S3Result,
     auth::SimpleAuth,
+    config::{S3Config, StaticConfigProvider},
     host::{S3Host, VirtualHost},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -60,11 +61,23 @@ impl Door {
     fn new(bucket: &Bucket) -> Self {
         let mut service = S3ServiceBuilder::new(bucket.clone());
         service.set_host(Hosts);
+        // Its clock is moved by hand, and the SDK signs by the clock of the server.
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         service.set_auth(SimpleAuth::from_single(CREDENTIALS, CREDENTIALS));
         Self { bucket: bucket.clone(), service: service.build() }
     }
 
-    async fn call(&self, mut request: s3s::HttpRequest) -> Result<s3s::HttpResponse, Broken> {
+    async fn call(&self, request: s3s::HttpRequest) -> Result<s3s::HttpResponse, Broken> {
+        let mut response = self.answer(request).await?;
+        let now = aws_smithy_types::DateTime::from(self.bucket.state().now());
+        let now = now.fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap();
+        response.headers_mut().insert(http::header::DATE, now.parse().unwrap());
+        Ok(response)
+    }
+
+    async fn answer(&self, mut request: s3s::HttpRequest) -> Result<s3s::HttpResponse, Broken> {
         let operation = operation(&request);
         let owner = request.headers().get("x-amz-expected-bucket-owner");
         let (fault, owned) = {

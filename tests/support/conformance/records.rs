@@ -1,10 +1,13 @@
 //! What [`Records`] must do.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use registry_mirror::store::{Records, Version, When, Written};
+use registry_mirror::store::{MAX_RECORD, Records, Version, When, Written};
 use tokio::task::JoinSet;
 
 use super::{nonce, one_by_one};
@@ -28,7 +31,7 @@ async fn paths(records: &dyn Records, prefix: &str) -> Vec<String> {
     loop {
         let page = records.list(prefix, from).await.unwrap();
         assert!(page.entries.len() <= 1000, "a page of {} entries", page.entries.len());
-        entries.extend(page.entries);
+        entries.extend(page.entries.into_iter().map(|entry| entry.path));
         match page.next {
             Some(next) => from = Some(next),
             None => return entries,
@@ -195,19 +198,19 @@ pub async fn no_reader_sees_a_mixture(records: Arc<dyn Records>) {
     assert_eq!(value(&*records, &path).await.unwrap(), whole(39));
 }
 
-/// Values of 0 to 1 MiB are taken; a larger one is refused, for good, and changes nothing.
+/// Values of 0 to 16 MiB are taken; a larger one is refused, for good, and changes nothing.
 pub async fn sizes(records: Arc<dyn Records>) {
     let path = format!("conformance/{}", nonce());
-    for size in [0, 1, 4096, 1 << 20] {
+    for size in [0, 1, 4096, MAX_RECORD] {
         let value = Bytes::from(vec![b'x'; size]);
         records.put(&path, value.clone(), When::Always).await.unwrap();
         let (read, _) = records.get(&path).await.unwrap().unwrap();
         assert!(read == value, "{size} bytes came back as {}", read.len());
     }
-    let large = Bytes::from(vec![b'x'; (1 << 20) + 1]);
-    let refused = records.put(&path, large, When::Always).await.expect_err("1 MiB and a byte");
+    let large = Bytes::from(vec![b'x'; MAX_RECORD + 1]);
+    let refused = records.put(&path, large, When::Always).await.expect_err("a byte more");
     assert!(!refused.retryable(), "another try would end the same: {refused}");
-    assert_eq!(value(&*records, &path).await.unwrap().len(), 1 << 20);
+    assert_eq!(value(&*records, &path).await.unwrap().len(), MAX_RECORD);
 }
 
 pub async fn list_below_a_prefix(records: Arc<dyn Records>) {
@@ -259,7 +262,10 @@ pub async fn list_pages(records: Arc<dyn Records>) {
         })
         .await;
     let second = records.list(&root, first.next).await.unwrap();
-    assert_eq!(second.entries, kept, "the next page goes on");
+    let second_paths: Vec<_> = second.entries.iter().map(|entry| &entry.path).collect();
+    assert_eq!(second_paths, kept.iter().collect::<Vec<_>>(), "the next page goes on");
+    let age = SystemTime::now().duration_since(second.entries[0].written).unwrap_or_default();
+    assert!(age < Duration::from_secs(3600), "it was written just now, not {age:?} ago");
     assert_eq!(second.next, None);
     assert_eq!(paths(&*records, &root).await, kept);
 }

@@ -1,0 +1,79 @@
+//! The server's clock, and who else is at work in the bucket.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+
+use super::{Inner, failure::Failure, keys, read};
+use crate::{
+    oci::Algorithm,
+    store::{Shard, StoreError},
+};
+
+const HEAD: &str = "HeadObject";
+const LIST: &str = "ListObjectsV2";
+const UPLOADS: &str = "ListMultipartUploads";
+/// How long this machine's idea of how time passes is trusted before the server is asked again.
+const TRUSTED: Duration = Duration::from_secs(600);
+
+/// The server's time as it was last told, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct ServerClock {
+    told: Mutex<Option<(Instant, SystemTime)>>,
+}
+
+impl ServerClock {
+    /// Takes in an answer's `Date` (RFC 9110, section 6.6.1).
+    pub(super) fn hear(&self, date: &str) {
+        if let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) {
+            *super::lock(&self.told) = Some((Instant::now(), read::when(Some(&date))));
+        }
+    }
+
+    fn now(&self) -> Option<SystemTime> {
+        let (at, date) = (*super::lock(&self.told))?;
+        let passed = at.elapsed();
+        (passed < TRUSTED).then(|| date + passed)
+    }
+}
+
+impl Inner {
+    /// The server's time. Every answer tells it, so that there is hardly ever a call.
+    pub(super) async fn now(&self) -> Result<SystemTime, StoreError> {
+        if let Some(now) = self.server_clock.now() {
+            return Ok(now);
+        }
+        let asked = self.look(keys::SCHEDULER).await;
+        let silent = StoreError::Broken { operation: HEAD, what: "no `Date`".into() };
+        self.server_clock.now().ok_or_else(|| asked.err().unwrap_or(silent))
+    }
+
+    /// Whether anything lies under an algorithm.
+    pub(super) async fn holds_any(&self, algorithm: Algorithm) -> Result<bool, StoreError> {
+        let first = keys::shard(&crate::store::Area::Public, Shard { algorithm, first: 0 });
+        // The prefix of a shard ends in its two digits and a slash.
+        let prefix = first.get(..first.len() - 3).unwrap_or(&first);
+        let call = self.client(LIST).await?.list_objects_v2().bucket(&self.bucket.name);
+        let call = call.prefix(prefix).max_keys(1).set_expected_bucket_owner(self.owner());
+        let answer = call.send().await.map_err(|error| Failure::new(LIST, &error))?;
+        Ok(!answer.contents().is_empty())
+    }
+
+    /// When `registry:2` last wrote, as its list of what is to expire and its uploads show. It
+    /// writes that list within seconds of whatever it fetches (distribution 2.8,
+    /// `registry/proxy/scheduler`).
+    pub(super) async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
+        let scheduled = self.look(keys::SCHEDULER).await?.map(|seen| seen.info.stored);
+        let call = self.client(UPLOADS).await?.list_multipart_uploads().bucket(&self.bucket.name);
+        let call = call.prefix(keys::REPOSITORIES).set_expected_bucket_owner(self.owner());
+        let answer = call.send().await.map_err(|error| Failure::new(UPLOADS, &error))?;
+        let uploads = answer.uploads().iter().filter(|upload| {
+            upload.key().is_some_and(|key| key.contains("/_uploads/")) && upload.initiated.is_some()
+        });
+        let begun = uploads.map(|upload| read::when(upload.initiated())).max();
+        Ok(scheduled.max(begun))
+    }
+}

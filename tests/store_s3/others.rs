@@ -1,0 +1,60 @@
+//! The server's clock, and who else is at work in the bucket.
+
+use std::time::SystemTime;
+
+use registry_mirror::oci::Algorithm;
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn distance(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
+}
+
+#[tokio::test]
+async fn the_time_is_the_servers_and_costs_a_call_only_if_none_was_made() {
+    let bucket = Bucket::new();
+    bucket.advance(30 * DAY);
+    let s3 = open(&bucket);
+    let expected = SystemTime::now() + 30 * DAY;
+    let now = s3.now().await.unwrap();
+    assert!(distance(now, expected) < Duration::from_secs(60), "{now:?}");
+    assert_eq!(bucket.calls("HeadObject"), 1, "nothing had been heard yet");
+    bucket.advance(DAY);
+    assert!(!s3.may_hold(Algorithm::Sha512).await.unwrap());
+    let now = s3.now().await.unwrap();
+    assert!(distance(now, expected + DAY) < Duration::from_secs(60), "{now:?}");
+    assert_eq!(bucket.calls("HeadObject"), 1, "any answer tells it");
+
+    let away = open(&bucket);
+    bucket.fail("HeadObject", Fault::Refused, 100);
+    assert!(matches!(away.now().await, Err(StoreError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn an_algorithm_that_nobody_uses_costs_one_call() {
+    let bucket = Bucket::new();
+    let s3 = open(&bucket);
+    let bytes = content(10);
+    Store::put(&s3, &key(&bytes), Payload::Bytes(bytes), &blob()).await.unwrap();
+    assert!(s3.may_hold(Algorithm::Sha256).await.unwrap());
+    assert!(!s3.may_hold(Algorithm::Sha512).await.unwrap());
+    assert_eq!(bucket.calls("ListObjectsV2"), 2);
+}
+
+#[tokio::test]
+async fn an_old_registry_at_work_is_seen() {
+    let bucket = Bucket::new();
+    let s3 = open(&bucket);
+    assert_eq!(s3.other_writer().await.unwrap(), None);
+    bucket.put("scheduler-state.json", "{}");
+    let scheduled = s3.other_writer().await.unwrap().expect("its list is there");
+    assert!(distance(scheduled, SystemTime::now()) < Duration::from_secs(60), "{scheduled:?}");
+    bucket.advance(DAY);
+    bucket.begin("docker/registry/v2/repositories/library/app/_layers/x");
+    assert_eq!(s3.other_writer().await.unwrap(), Some(scheduled), "no upload of content");
+    bucket.begin("docker/registry/v2/repositories/library/app/_uploads/1234/data");
+    let uploading = s3.other_writer().await.unwrap().unwrap();
+    assert!(uploading > scheduled + DAY / 2, "the upload is newer: {uploading:?}");
+}
