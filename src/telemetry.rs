@@ -15,11 +15,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+mod cleanup;
 mod labels;
 mod logs;
 
 use labels::{CallLabels, OutcomeLabel, RequestLabels, ScopeLabel, TierLabel, WhyLabel};
 
+pub use cleanup::Cleanup;
 pub use labels::{Kind, Tier, Why};
 pub use logs::Logs;
 
@@ -55,6 +57,7 @@ pub struct Metrics {
     reloads: Family<OutcomeLabel, Counter>,
     reload_refused: Gauge<i64, AtomicI64>,
     reloaded: Gauge<u64, AtomicU64>,
+    cleanup: Cleanup,
 }
 
 impl Metrics {
@@ -152,7 +155,9 @@ impl Metrics {
             "reloaded_timestamp_seconds",
             "when the configuration was last reloaded and taken; 0 since the start if never",
         );
+        let cleanup = Cleanup::register(r);
         Self {
+            cleanup,
             copies,
             copies_evicted,
             copies_refused,
@@ -328,6 +333,11 @@ impl Metrics {
             let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             self.reloaded.set(since.as_secs());
         }
+    }
+
+    /// What is counted of the clean-up.
+    pub fn cleanup(&self) -> &Cleanup {
+        &self.cleanup
     }
 
     /// How much content the shared store has yet to take.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use registry_mirror::{
     clock::Clock,
-    mirror::{Blob, ByteRange, CutOff, Manifest, Mirror, Parts, Refusal, Want},
+    mirror::{Blob, ByteRange, CutOff, Manifest, Mirror, Node, Parts, Refusal, Want},
     oci::{Digest, Name, Reference},
     settings::{Private, Settings, Size},
     store::{Store, fs::Fs},
@@ -27,6 +27,7 @@ mod limits;
 mod redirect;
 mod runtimes;
 mod stores;
+mod sweep;
 mod tags;
 mod visibility;
 
@@ -60,7 +61,7 @@ impl Bench {
         let mut settings = Settings::default();
         change(&mut settings);
         let (script, clock) = (Arc::<Script>::default(), Hand::new());
-        let far = Memory::at(clock.clone());
+        let far = Memory::new(clock.clone());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let mirror = Mirror::new(Parts {
             far: far.clone(),
@@ -68,6 +69,7 @@ impl Bench {
             records: far.clone(),
             upstream: script.clone(),
             settings: settings.clone(),
+            node: Arc::new(Node::new(vec!["node-1".into()])),
             clock: clock.clone(),
             metrics: Metrics::new(),
             engine: engine.clone(),

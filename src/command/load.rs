@@ -207,7 +207,7 @@ fn advice(inventories: &[PathBuf]) -> String {
 }
 
 /// The names of this machine: FQDN, hostname, short name, as far as they differ.
-fn own_names() -> Vec<String> {
+pub(super) fn own_names() -> Vec<String> {
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let short = hostname.split('.').next().unwrap_or_default().to_owned();
     let qualified =

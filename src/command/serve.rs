@@ -20,7 +20,7 @@ use super::{NO_START, REFUSED};
 use crate::{
     cli::Options,
     clock::{self, Clock},
-    mirror::{Mirror, Parts},
+    mirror::{Mirror, Node, Parts},
     server::{
         self, Server, ServerConfig, StartError,
         tls::{Identity, TlsError},
@@ -121,7 +121,8 @@ async fn serve(
     });
     let service = hub.and_then(|hub| {
         let upstream = Arc::new(hub.clone());
-        Ok((open(settings.clone(), upstream, clock, metrics, engine.clone())?, hub))
+        let node = parts::node(options.host.as_ref());
+        Ok((open(settings.clone(), upstream, node, clock, metrics, engine.clone())?, hub))
     });
     let (service, hub) = match service {
         Ok((service, hub)) => (Arc::new(service), hub),
@@ -192,6 +193,7 @@ async fn reload_on(hangup: Option<Signal>, reloader: Arc<Reloader>) {
 pub fn open(
     settings: Arc<ArcSwap<Settings>>,
     upstream: Arc<dyn Upstream>,
+    node: Node,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     engine: Handle,
@@ -208,6 +210,7 @@ pub fn open(
         records: stores.records,
         upstream,
         settings,
+        node: Arc::new(node),
         clock,
         metrics: metrics.clone(),
         engine,

@@ -84,7 +84,8 @@ impl Inner {
     }
 
     /// The blob as an address of the bucket, if clients are to be sent there and the bucket has it.
-    /// One that is still arriving is not there, and what is on this node's disk is not sent from it:
+    /// One that is still arriving is not there, one that may be cleaned up soon might go before the
+    /// client comes for it, and what is on this node's disk is not sent from it:
     /// whoever asks for redirects wants the bytes off the node. A range is the client's to ask for
     /// again.
     async fn linked_blob(&self, key: &Key) -> Option<Blob> {
@@ -92,6 +93,9 @@ impl Inner {
             return None;
         }
         let info = self.keeper.far_info(key).await?;
+        if !self.is_safe(key, &info).await {
+            return None;
+        }
         let link = self.keeper.link(key).await?;
         self.parts.metrics.hit(Tier::Bucket, 1);
         let (size, verdict) = (info.size, Verdict::Redirected);

@@ -57,6 +57,8 @@ struct Shared {
     wake: Notify,
     /// What was said of the place where the shared store keeps things.
     told: Mutex<Vec<Finding>>,
+    /// What the last trial of the shared store showed.
+    abilities: Mutex<Option<Abilities>>,
 }
 
 /// A range lies outside content of that length.
@@ -247,10 +249,20 @@ impl Keeper {
             Err(error) => Err(error),
         };
         self.note_write(probed.as_ref().err());
-        if probed.is_ok() {
+        if let Ok(abilities) = &probed {
             lock(&self.shared.down).take();
+            *lock(&self.shared.abilities) = Some(abilities.clone());
         }
         probed
+    }
+
+    /// What the shared store was seen to do; it is tried if that is not known.
+    pub(super) async fn abilities(&self) -> Result<Abilities, StoreError> {
+        let known = lock(&self.shared.abilities).clone();
+        match known {
+            Some(abilities) => Ok(abilities),
+            None => self.probe().await,
+        }
     }
 
     /// Notes for `/readyz` and the metrics how a write ended.

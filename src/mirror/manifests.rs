@@ -144,7 +144,7 @@ impl Inner {
             // Not to be answered from where verdicts are not looked at.
             Area::Private(_) => now,
         };
-        self.touch_manifest(&Key { area: access.area, digest: answer.digest });
+        self.touch_manifest(&Key { area: access.area, digest: answer.digest }, Some(name));
         Ok(answer)
     }
 
@@ -356,12 +356,18 @@ impl Inner {
         kept
     }
 
-    /// A manifest is used, and with it what it names.
-    pub(super) fn touch_manifest(&self, key: &Key) {
+    /// A manifest is used, and with it what it names; as one of a repository, if it is known of
+    /// which.
+    pub(super) fn touch_manifest(&self, key: &Key, repository: Option<&Name>) {
         let kept = self.manifests.known.get(key);
         let children = kept.iter().flat_map(|kept| kept.children.iter());
         let keys = children.map(|digest| Key { area: key.area.clone(), digest: *digest });
-        self.usage.touch([key.clone()].into_iter().chain(keys), self.parts.clock.now());
+        let now = self.parts.clock.now();
+        match repository {
+            Some(name) => self.usage.touch_manifest(key.clone(), name, now),
+            None => self.usage.touch([key.clone()], now),
+        }
+        self.usage.touch(keys, now);
     }
 }
 

@@ -30,11 +30,13 @@ mod flight;
 mod keep;
 mod listings;
 mod manifests;
+mod node;
 mod once;
 mod reader;
 mod refuse;
 mod sink;
 mod spool;
+mod sweep;
 mod tags;
 mod usage;
 mod visibility;
@@ -42,7 +44,9 @@ mod visibility;
 pub use answer::{
     Blob, BlobBytes, ByteRange, CutOff, Health, Listing, Manifest, Refusal, Verdict, Want,
 };
-pub use usage::Use;
+pub use node::Node;
+pub use sweep::{HeldBack, Reason, Step, SweepError, Swept, Tally, Tell};
+pub use usage::{Use, Used};
 
 /// How long the upstream may take over something small before what is known is served instead.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -66,6 +70,8 @@ pub struct Parts {
     pub upstream: Arc<dyn Upstream>,
     /// What the program is told to be; looked at anew for each request.
     pub settings: Arc<ArcSwap<Settings>>,
+    /// Who this node is.
+    pub node: Arc<Node>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -97,6 +103,11 @@ struct Inner {
     listings: listings::Listings,
     sizes: blobs::Sizes,
     usage: Use,
+    marks: sweep::Marks,
+    /// One clean-up at a time.
+    sweeping: tokio::sync::Mutex<()>,
+    /// What the last clean-up left, as far as is known.
+    swept: Mutex<Option<sweep::State>>,
     /// Fills, uploads and records under way.
     busy: watch::Sender<usize>,
 }
@@ -128,6 +139,9 @@ impl Mirror {
             listings: listings::Listings::new(),
             sizes: blobs::Sizes::new(),
             usage: Use::default(),
+            marks: sweep::Marks::new(),
+            sweeping: tokio::sync::Mutex::default(),
+            swept: Mutex::default(),
             busy: watch::Sender::new(0),
             parts,
         };
@@ -194,7 +208,7 @@ impl Mirror {
     pub fn served_from_memory(&self, digest: &Digest, n: u64) {
         let key = Key { area: Area::Public, digest: *digest };
         self.inner.parts.metrics.hit(Tier::Memory, n);
-        self.inner.touch_manifest(&key);
+        self.inner.touch_manifest(&key, None);
     }
 
     /// The use of content, for the clean-up.
@@ -202,34 +216,55 @@ impl Mirror {
         &self.inner.usage
     }
 
+    /// Writes down what this node used since it last did, for the clean-up. Done by itself every few
+    /// minutes where [`Self::watch`] runs.
+    ///
+    /// # Errors
+    /// The store does not take it; it is kept for the next time.
+    pub async fn report_use(&self) -> Result<(), SweepError> {
+        self.inner.report_use().await
+    }
+
+    /// Cleans up the store, as is done by itself where [`Self::watch`] runs; `tell` is told how it
+    /// goes. To be run on the engine.
+    ///
+    /// # Errors
+    /// See [`SweepError`].
+    pub async fn sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
+        self.inner.sweep(tell).await
+    }
+
+    /// Tells what would go if all that has expired and all that is too much went now. Changes
+    /// nothing. To be run on the engine.
+    ///
+    /// # Errors
+    /// See [`SweepError`].
+    pub async fn would_sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
+        self.inner.would_sweep(tell).await
+    }
+
     /// What works and what does not.
     pub fn health(&self) -> Health {
         let inner = &self.inner;
-        let cooling = inner.parts.upstream.cooling();
         Health {
             store: inner.keeper.trouble(),
-            upstream: cooling
-                .map(|(scope, _)| format!("the upstream's limit is reached ({scope:?})"))
-                .or_else(|| lock(&inner.upstream_trouble).clone()),
+            upstream: inner.upstream_trouble(),
             spool: lock(&inner.spool_trouble).clone(),
         }
     }
 
     /// Tries the shared store and asks the upstream for what is free of its limit, so that the log and
-    /// [`Self::health`] say early what does not work. Goes on for ever, tries the store again while
-    /// it fails, so that its return is noticed without a client, and keeps the copies on the disk
-    /// within their bounds. To be run on the engine.
+    /// [`Self::health`] say early what does not work. Goes on for ever: tries the store again while
+    /// it fails, so that its return is noticed without a client, keeps the copies on the disk within
+    /// their bounds, reports use, and cleans up when that is due. To be run on the engine.
     pub async fn watch(&self) {
-        let Inner { parts, keeper, .. } = &*self.inner;
-        let image = ("library/hello-world".parse(), "latest".parse().map(Reference::Tag));
-        if let (Ok(name), Ok(tag)) = image {
-            let asking = timeout(DEADLINE, parts.upstream.head(&name, &tag, Trust::Public));
-            let late = || Err(UpstreamError::passing("the upstream did not answer in time"));
-            let answer = asking.await.unwrap_or_else(|_| late());
-            self.inner.note(&answer);
-            if let Some(error) = answer.err().filter(|error| !error.is_answer()) {
-                tracing::warn!(%error, "the upstream cannot be reached; what is kept is served");
-            }
+        tokio::join!(self.keep_watch(), self.inner.keep_reporting(), self.inner.keep_clean());
+    }
+
+    async fn keep_watch(&self) {
+        let keeper = &self.inner.keeper;
+        if let Some(error) = self.inner.try_upstream().await {
+            tracing::warn!(%error, "the upstream cannot be reached; what is kept is served");
         }
         let mut tried = false;
         loop {
@@ -287,6 +322,25 @@ impl Inner {
     fn busy(&self) -> Busy {
         self.busy.send_modify(|busy| *busy += 1);
         Busy(self.busy.clone())
+    }
+
+    /// Asks the upstream for what is free of its limit; why that failed, if it did.
+    async fn try_upstream(&self) -> Option<UpstreamError> {
+        let image = ("library/hello-world".parse(), "latest".parse().map(Reference::Tag));
+        let (Ok(name), Ok(tag)) = image else { return None };
+        let asking = timeout(DEADLINE, self.parts.upstream.head(&name, &tag, Trust::Public));
+        let late = || Err(UpstreamError::passing("the upstream did not answer in time"));
+        let answer = asking.await.unwrap_or_else(|_| late());
+        self.note(&answer);
+        answer.err().filter(|error| !error.is_answer())
+    }
+
+    /// Why the upstream does not serve us as it should, if that is so.
+    fn upstream_trouble(&self) -> Option<String> {
+        let cooling = self.parts.upstream.cooling();
+        cooling
+            .map(|(scope, _)| format!("the upstream's limit is reached ({scope:?})"))
+            .or_else(|| lock(&self.upstream_trouble).clone())
     }
 
     /// Notes for `/readyz` whether the upstream answered.

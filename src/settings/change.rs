@@ -41,7 +41,7 @@ impl Settings {
             docker_hub_password bucket_name bucket_location bucket_encrypt bucket_encryption_key
             bucket_create bucket_owner bucket_endpoint store data_path spool_size local_cache_size
             blob_redirect tag_ttl tag_max_stale not_found_ttl tag_rules expire_after max_size
-            cleanup_interval listen_address listen_port admin_address drain_delay drain_timeout tls
+            cleanup_interval sweeper listen_address listen_port admin_address drain_delay drain_timeout tls
             tls_certificate tls_private_key domain url upstream_url upstream_ca upstream_proxy
             upstream_redirect_hosts private_repositories group peers log_level log_format);
         (asked, changed)

@@ -86,6 +86,8 @@ pub struct Settings {
     #[serde(with = "optional")]
     pub max_size: Option<Size>,
     pub cleanup_interval: Period,
+    /// Needed only where a bucket's conditional writes cannot be trusted.
+    pub sweeper: String,
     pub listen_address: IpAddr,
     pub listen_port: u16,
     pub admin_address: SocketAddr,
@@ -205,6 +207,7 @@ impl Default for Settings {
             expire_after: seconds(7 * 86_400),
             max_size: None,
             cleanup_interval: seconds(3600),
+            sweeper: String::new(),
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listen_port: 5000,
             admin_address: SocketAddr::from(([127, 0, 0, 1], 5002)),

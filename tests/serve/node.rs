@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use registry_mirror::{
     clock::Clock,
     command::serve::{Service, open},
+    mirror,
     oci::{Digest, Name, Reference},
     settings::{Period, Settings, StoreKind, Tls},
     telemetry::Metrics,
@@ -108,7 +109,8 @@ impl Node {
         let patience = Instant::now() + PATIENCE;
         let service = loop {
             let (settings, upstream) = (settings.clone(), upstream.clone());
-            match open(settings, upstream, clock.clone(), metrics.clone(), engine.clone()) {
+            let node = mirror::Node::new(vec!["node-1".into()]);
+            match open(settings, upstream, node, clock.clone(), metrics.clone(), engine.clone()) {
                 Ok(service) => break service,
                 Err(failure) if failure.message.contains("in use by another process") => {
                     assert!(Instant::now() < patience, "{failure}");

@@ -3,6 +3,7 @@ use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, sync::Arc};
 use arc_swap::ArcSwap;
 use registry_mirror::{
     command::serve::{Failure, open},
+    mirror::Node,
     settings::{Secret, Settings, Tls},
     telemetry::Metrics,
 };
@@ -20,6 +21,7 @@ fn failure(change: impl FnOnce(&mut Settings)) -> Failure {
     open(
         Arc::new(ArcSwap::from_pointee(settings)),
         Arc::new(Away),
+        Node::new(vec!["node-1".into()]),
         Hand::new(),
         Metrics::new(),
         runtime.handle().clone(),

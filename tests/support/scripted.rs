@@ -370,11 +370,7 @@ fn page<T>(all: impl Iterator<Item = T>, from: Option<String>) -> Page<T> {
 const REFUSED: StoreError = StoreError::Unavailable { operation: "test", code: String::new() };
 
 impl Memory {
-    pub fn new() -> Arc<Self> {
-        Self::at(Hand::new())
-    }
-
-    pub fn at(clock: Arc<Hand>) -> Arc<Self> {
+    pub fn new(clock: Arc<Hand>) -> Arc<Self> {
         Arc::new(Self {
             clock,
             content: Mutex::default(),

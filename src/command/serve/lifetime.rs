@@ -49,6 +49,9 @@ impl Signals {
     }
 }
 
+/// How long the last report of use may take.
+const REPORT: Duration = Duration::from_secs(2);
+
 /// Waits for a signal, then drains. A second signal ends it at once.
 pub(super) async fn until_told(
     service: &Service,
@@ -92,6 +95,8 @@ async fn drain(service: &Service, delay: Duration, timeout: Duration) {
         Ok(()) => tracing::info!("everything is done; stopping"),
         Err(_) => tracing::warn!("fills or uploads are not done in time; stopping"),
     }
+    // So that the clean-up knows what was used up to now. Lost, it costs a fetch at worst.
+    let _ = timeout_at(Instant::now() + REPORT, service.mirror.report_use()).await;
 }
 
 pub(super) fn tell_manager(state: &[NotifyState<'_>]) {

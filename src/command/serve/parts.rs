@@ -4,8 +4,9 @@ use std::{fs, sync::Arc};
 
 use tokio::runtime::Handle;
 
-use super::{Failure, unopened};
+use super::{super::load::own_names, Failure, unopened};
 use crate::{
+    mirror::Node,
     settings::{Settings, StoreKind},
     store::{
         Records, Store,
@@ -62,6 +63,12 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
         key: some(&settings.bucket_encryption_key),
         owner: some(&settings.bucket_owner),
     })
+}
+
+/// Who this node is, by each name that an inventory may have it under, and the one that `--host`
+/// gives it.
+pub(super) fn node(host: Option<&String>) -> Node {
+    Node::new(own_names().into_iter().chain(host.cloned()).collect())
 }
 
 /// The upstream that the settings name.

@@ -136,6 +136,12 @@ pub(super) const VARIABLES: &[Variable] = &[
         "Beyond this the least recently used is removed. Empty: no limit.",
     ),
     variable("cleanup_interval", Interval, "How often the cache is cleaned up."),
+    variable(
+        "sweeper",
+        Text,
+        "The name of the one host that cleans up, for a store whose conditional writes cannot be \
+         trusted (the log says so); any other store finds one by itself.",
+    ),
     variable("listen_address", Address, "The address to serve clients on.").restart(),
     variable("listen_port", Port, "The port to serve clients on.").restart(),
     variable(

@@ -69,7 +69,15 @@ impl Inner {
         let scheduled = self.look(keys::SCHEDULER).await?.map(|seen| seen.info.stored);
         let call = self.client(UPLOADS).await?.list_multipart_uploads().bucket(&self.bucket.name);
         let call = call.prefix(keys::REPOSITORIES).set_expected_bucket_owner(self.owner());
-        let answer = call.send().await.map_err(|error| Failure::new(UPLOADS, &error))?;
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failure = StoreError::from(Failure::new(UPLOADS, &error));
+                // The list says it within seconds, too, so this right is not worth a standstill.
+                let is_denied = matches!(failure, StoreError::Denied { .. });
+                return if is_denied { Ok(scheduled) } else { Err(failure) };
+            }
+        };
         let uploads = answer.uploads().iter().filter(|upload| {
             upload.key().is_some_and(|key| key.contains("/_uploads/")) && upload.initiated.is_some()
         });

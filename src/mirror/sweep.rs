@@ -1,0 +1,294 @@
+//! Cleaning up: what nobody used for `expire_after` goes, and the least recently used beyond
+//! `max_size`. One node does it at a time, for all.
+//!
+//! A clean-up takes the lease, merges the nodes' reports of use, and walks over what is kept, a
+//! 256th at a time. It removes what an earlier one marked, if the marks have stood for the grace
+//! and nobody used it since; then it marks anew ([`state`]). It holds the lease at each step, so one
+//! that was frozen stops when it wakes: the most it can do late is one batch, of what was unused
+//! when it was frozen, and that costs whoever wants it a fetch.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
+
+mod lease;
+mod leftovers;
+mod marks;
+mod reports;
+mod spread;
+mod state;
+mod turn;
+mod walk;
+
+use super::{Inner, lock};
+use crate::{
+    clock::{from_unix, to_unix},
+    settings::Settings,
+    store::{Key, StoreError},
+};
+use lease::Lease;
+use walk::Walk;
+
+pub(super) use {
+    marks::Marks,
+    state::{State, report_every},
+};
+
+/// Above this share of `max_size`, in hundredths, a clean-up marks what makes it too much; so much
+/// that the other share is left.
+const WATERMARKS: (u64, u64) = (95, 85);
+
+/// How long ago another program must have written last.
+const ALONE: Duration = Duration::from_secs(3600);
+
+/// Told as a clean-up goes on.
+pub type Tell<'a> = &'a (dyn Fn(Step) + Send + Sync);
+
+/// One thing that a clean-up tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many parts of all were walked over, and so much stays in them.
+    Walked {
+        /// Parts that are done.
+        parts: u16,
+        /// All parts.
+        of: u16,
+        /// What stays in those that are done.
+        left: Tally,
+    },
+    /// This would be removed; told only where nothing is.
+    WouldRemove {
+        /// What it is kept under.
+        key: Key,
+        /// Its length in bytes.
+        size: u64,
+        /// The second since 1970 of its last use, as far as is known.
+        last: u64,
+        /// Why it would go.
+        reason: Reason,
+    },
+}
+
+/// Why something is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody used it for `expire_after`.
+    Expired,
+    /// There is more than `max_size`, and it was not used for the longest time.
+    Surplus,
+}
+
+impl Reason {
+    /// One lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Surplus => "surplus",
+        }
+    }
+}
+
+/// Objects and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub objects: u64,
+    /// Their length together.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// Why nothing may be removed now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeldBack {
+    /// What is removed now could not be fetched again.
+    #[error("the upstream fails ({0})")]
+    Upstream(String),
+    /// An old `registry:2` still uses the bucket, and tells nobody what it uses.
+    #[error("another registry wrote to the bucket {0} s ago")]
+    OtherWriter(u64),
+}
+
+/// How a clean-up ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// What there is now.
+    pub left: Tally,
+    /// What was removed, or would be.
+    pub removed: Tally,
+    /// What is marked now, in bytes; it goes at [`Swept::due`] if nobody uses it until then.
+    pub marked: u64,
+    /// When the next clean-up is due; none where nothing was changed.
+    pub due: Option<SystemTime>,
+    /// Uploads ended that nobody finished.
+    pub uploads: u64,
+    /// Records removed that nobody needs.
+    pub records: u64,
+    /// Why nothing was removed, if that is so.
+    pub held_back: Option<HeldBack>,
+}
+
+/// Why there was no clean-up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SweepError {
+    /// Another node is at it.
+    #[error("another node is cleaning up")]
+    Busy {
+        /// When its lease ends, unless it renews it.
+        until: SystemTime,
+    },
+    /// Another node took the lease.
+    #[error("another node took over the clean-up")]
+    Lost,
+    /// The store cannot tell two writers apart, and this node is not the one that is to clean up.
+    #[error("the store's conditional writes cannot be trusted, and this node is not `sweeper`")]
+    NotSweeper,
+    /// A record is of a form that this version does not know.
+    #[error("a newer version of this program wrote what this one cannot read")]
+    Unreadable,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Inner {
+    /// Cleans up once.
+    pub(super) async fn sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
+        let settings = self.parts.settings.load_full();
+        let _turn = self.sweeping.lock().await;
+        self.report_use().await?;
+        let mut lease = if self.may_lease(&settings).await? {
+            let (store, records) = (self.parts.far.clone(), self.parts.records.clone());
+            let term = state::term(&settings);
+            Some(Lease::take(store, records, self.parts.node.id(), term).await?)
+        } else {
+            None
+        };
+        let swept = self.sweep_alone(&settings, lease.as_mut(), tell).await;
+        if let Some(lease) = lease {
+            // One that was lost is no longer ours to give up.
+            let released = lease.release().await;
+            if swept.is_ok() {
+                released?;
+            }
+        }
+        swept
+    }
+
+    async fn sweep_alone(
+        &self,
+        settings: &Settings,
+        mut lease: Option<&mut Lease>,
+        tell: Tell<'_>,
+    ) -> Result<Swept, SweepError> {
+        let records = self.parts.records.clone();
+        let mut state = State::read(&*records).await?;
+        let now = walk::now(self).await?;
+        let held_back = self.held_back(now).await?;
+        state.go_on(settings, now);
+
+        let mut walk = Walk::new(self, tell, now, state.since);
+        walk.lease = lease.as_deref_mut();
+        walk.writes = true;
+        if held_back.is_none() {
+            walk.removable = state.removable(settings, now);
+        }
+        let mut gathered = self.gather(&HashSet::new()).await?;
+        while gathered.more {
+            walk.merge(gathered.uses).await?;
+            self.drop_reports(&gathered.paths).await?;
+            gathered = self.gather(&HashSet::new()).await?;
+        }
+        walk.merged.extend(gathered.paths.iter().cloned());
+        walk.all(gathered.uses).await?;
+        let Walk { spread, left, removed, .. } = walk;
+
+        // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
+        if !state.ripens(settings, now) {
+            mark(&mut state, settings, now, &spread, left.bytes);
+        }
+        let expired = if state.expired < state.since { 0 } else { spread.until(state.expired) };
+        state.doomed = expired.max(state.surplus_bytes);
+        (state.objects, state.bytes) = (left.objects, left.bytes);
+        if let Some(lease) = &mut lease {
+            lease.renew().await?;
+        }
+        let uploads = self.end_stray_uploads(now).await?;
+        let needless = self.remove_needless_records(settings, now).await?;
+        self.drop_reports(&gathered.paths).await?;
+        if let Some(lease) = &mut lease {
+            lease.renew().await?;
+        }
+        state.write(&*records).await?;
+        self.marks.learn(state.latest_mark);
+        self.parts.metrics.cleanup().left(left.objects, left.bytes, state.doomed);
+        let due = Some(from_unix(state.due(settings)));
+        let marked = state.doomed;
+        Ok(Swept { left, removed, marked, due, uploads, records: needless, held_back })
+    }
+
+    /// Tells what a clean-up would remove if all that it marked went at once. Changes nothing.
+    pub(super) async fn would_sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
+        let settings = self.parts.settings.load_full();
+        let mut state = State::read(&*self.parts.records).await?;
+        let now = walk::now(self).await?;
+        let held_back = self.held_back(now).await?;
+        state.go_on(&settings, now);
+        let nothing = |_| {};
+        let reported = self.gather(&HashSet::new()).await?.uses;
+        let mut first = Walk::new(self, &nothing, now, state.since);
+        first.all(reported.clone()).await?;
+        mark(&mut state, &settings, now, &first.spread, first.left.bytes);
+        let mut walk = Walk::new(self, tell, now, state.since);
+        walk.removable = state.all_marked();
+        walk.all(reported).await?;
+        let Walk { left, removed, .. } = walk;
+        Ok(Swept { left, removed, held_back, ..Swept::default() })
+    }
+
+    /// Whether there can be a lease; if not, this is the node that needs none.
+    async fn may_lease(&self, settings: &Settings) -> Result<bool, SweepError> {
+        if self.keeper.abilities().await?.conditional {
+            return Ok(true);
+        }
+        if self.parts.node.is_called(&settings.sweeper) {
+            Ok(false)
+        } else {
+            Err(SweepError::NotSweeper)
+        }
+    }
+
+    /// Why nothing may be removed now, if that is so.
+    async fn held_back(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
+        self.try_upstream().await;
+        if let Some(why) = self.upstream_trouble() {
+            return Ok(Some(HeldBack::Upstream(why)));
+        }
+        let other = self.parts.far.other_writer().await?.map(to_unix);
+        let ago = other.map(|wrote| now.saturating_sub(wrote));
+        Ok(ago.filter(|ago| *ago < ALONE.as_secs()).map(HeldBack::OtherWriter))
+    }
+}
+
+/// Marks what has expired at `now`, and what of `bytes` in all is too much.
+fn mark(state: &mut State, settings: &Settings, now: u64, spread: &spread::Spread, bytes: u64) {
+    state.marked = now;
+    state.expired = now.saturating_sub(settings.expire_after.0.as_secs());
+    state.max_size = settings.max_size.map_or(0, |size| size.0);
+    let share = |hundredths: u64| state.max_size / 100 * hundredths;
+    (state.surplus, state.surplus_bytes) = (0, 0);
+    if settings.max_size.is_some() && bytes > share(WATERMARKS.0) {
+        state.surplus_bytes = bytes - share(WATERMARKS.1);
+        // What was used a moment ago is not the least recently used of anything.
+        let latest = now.saturating_sub(state::grace(settings).as_secs());
+        state.surplus = spread.oldest(state.surplus_bytes).min(latest);
+    }
+    state.latest_mark = state.latest_mark.max(state.expired).max(state.surplus);
+}

@@ -1,0 +1,146 @@
+//! What one clean-up leaves to the next, and tells all nodes.
+//!
+//! A clean-up *marks* by writing down two times: whatever was last used at or before them is to
+//! go. A later one removes it, when the marks have stood for the grace, and only what is still
+//! unused then. So a mark costs one record however many objects it means, and every node can tell
+//! what may go soon without asking for each.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::SweepError;
+use crate::{
+    clock::to_unix,
+    settings::Settings,
+    store::{LINK_LIFETIME, Records, StoreError, When},
+};
+
+const PATH: &str = "sweep/state";
+
+/// How often a node reports its use, at most and at least.
+const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// All times are seconds since 1970 by the store's clock. A time of 0 is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::mirror) struct State {
+    /// Since when use was written down without a break.
+    pub(super) since: u64,
+    /// When the last clean-up was.
+    pub(super) swept: u64,
+    /// When the marks were made.
+    pub(super) marked: u64,
+    /// What was last used at or before this has expired.
+    pub(super) expired: u64,
+    /// What was last used at or before this is beyond `max_size`, so many bytes of it.
+    pub(super) surplus: u64,
+    pub(super) surplus_bytes: u64,
+    /// The `max_size` that this was reckoned by, in bytes.
+    pub(super) max_size: u64,
+    /// The latest of all marks that were ever made. Nothing that was used after it is removed by
+    /// anybody, however late they act.
+    pub(super) latest_mark: u64,
+    /// How much is marked, in bytes.
+    pub(super) doomed: u64,
+    /// How many objects there are.
+    pub(super) objects: u64,
+    /// And how many bytes.
+    pub(super) bytes: u64,
+}
+
+/// What is to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removable {
+    /// What was last used at or before this, or came to be known of only then.
+    pub(super) expired: u64,
+    /// What was last used at or before this.
+    pub(super) surplus: u64,
+    /// But no more of it than makes, with what has expired, so many bytes.
+    pub(super) surplus_bytes: u64,
+}
+
+impl State {
+    /// What was left; the first clean-up finds nothing.
+    pub(super) async fn read(records: &dyn Records) -> Result<Self, SweepError> {
+        match records.get(PATH).await? {
+            None => Ok(Self::default()),
+            Some((value, _)) => serde_json::from_slice(&value).map_err(|_| SweepError::Unreadable),
+        }
+    }
+
+    pub(super) async fn write(&self, records: &dyn Records) -> Result<(), SweepError> {
+        records.put(PATH, json("state", self)?, When::Always).await?;
+        Ok(())
+    }
+
+    /// What may be removed at `now`: as it was marked, if that is long enough ago, and as far as the
+    /// settings would mark it still.
+    pub(super) fn removable(&self, settings: &Settings, now: u64) -> Removable {
+        if self.marked == 0 || self.ripens(settings, now) {
+            return Removable::default();
+        }
+        let expired = self.expired.min(now.saturating_sub(settings.expire_after.0.as_secs()));
+        let cap = settings.max_size.map_or(u64::MAX, |size| size.0);
+        let (surplus, surplus_bytes) =
+            if cap <= self.max_size { (self.surplus, self.surplus_bytes) } else { (0, 0) };
+        Removable { expired, surplus, surplus_bytes }
+    }
+
+    /// All that is marked.
+    pub(super) fn all_marked(&self) -> Removable {
+        let Self { expired, surplus, surplus_bytes, .. } = *self;
+        Removable { expired, surplus, surplus_bytes }
+    }
+
+    /// Whether marks were made that may not be acted on yet.
+    pub(super) fn ripens(&self, settings: &Settings, now: u64) -> bool {
+        self.marked > 0 && now < self.marked + grace(settings).as_secs()
+    }
+
+    /// When the next clean-up is due: as often as the settings say, and once when marks have stood
+    /// for the grace and there is something to remove.
+    pub(super) fn due(&self, settings: &Settings) -> u64 {
+        let regular = self.swept + settings.cleanup_interval.0.as_secs();
+        let ripe = self.marked + grace(settings).as_secs();
+        if self.doomed > 0 && self.marked >= self.swept { regular.min(ripe) } else { regular }
+    }
+
+    /// Notes that use is written down at `now`. After a break it counts from now on: what was in
+    /// use before has its full time again.
+    pub(super) fn go_on(&mut self, settings: &Settings, now: u64) {
+        let patience = (settings.cleanup_interval.0 * 3).max(REPORT.1).as_secs();
+        if self.since == 0 || now > self.swept + patience {
+            self.since = now;
+        }
+        self.swept = now;
+    }
+}
+
+/// How often a node reports its use.
+pub(in crate::mirror) fn report_every(settings: &Settings) -> Duration {
+    (settings.expire_after.0 / 8).clamp(REPORT.0, REPORT.1)
+}
+
+/// How long after marking nothing that is marked is removed: until every node has reported what it
+/// used meanwhile and knows the mark, and no address is good any more that was given out before.
+pub(super) fn grace(settings: &Settings) -> Duration {
+    let addresses = if settings.blob_redirect { LINK_LIFETIME } else { Duration::ZERO };
+    report_every(settings) * 2 + addresses
+}
+
+/// How long the lease lasts.
+pub(super) fn term(settings: &Settings) -> Duration {
+    settings.cleanup_interval.0.clamp(Duration::from_secs(5), Duration::from_secs(60))
+}
+
+/// The time of the store's clock as it is written down.
+pub(super) fn seconds(now: SystemTime) -> u64 {
+    to_unix(now)
+}
+
+pub(super) fn json(what: &'static str, value: &impl Serialize) -> Result<Bytes, StoreError> {
+    let broken = |_| StoreError::Broken { operation: what, what: "it cannot be written".into() };
+    serde_json::to_vec(value).map(Bytes::from).map_err(broken)
+}

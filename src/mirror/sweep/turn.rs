@@ -1,0 +1,121 @@
+//! When to report and when to clean up.
+
+use std::time::{Duration, Instant as StdInstant};
+
+use tokio::time::sleep;
+
+use super::{HeldBack, State, Step, SweepError, Swept, walk};
+use crate::{
+    clock::to_unix,
+    mirror::{Inner, sweep::report_every},
+};
+
+/// How long after a failure, or when another is at it, the next look is.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The longest wait between two looks at the settings.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Inner {
+    /// Reports what this node uses, again and again, for ever.
+    pub(in crate::mirror) async fn keep_reporting(&self) {
+        loop {
+            sleep(report_every(&self.parts.settings.load())).await;
+            if let Err(error) = self.report_use().await {
+                tracing::warn!(%error, "use cannot be reported yet");
+            }
+        }
+    }
+
+    /// Cleans up whenever it is due, for ever.
+    pub(in crate::mirror) async fn keep_clean(&self) {
+        let mut told = None;
+        loop {
+            match self.until_due().await {
+                Ok(wait) if !wait.is_zero() => sleep(wait.min(LOOK)).await,
+                Ok(_) => {
+                    let ended = self.sweep_and_tell(&mut told).await;
+                    sleep(if ended { Duration::from_secs(1) } else { self.after_failure() }).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "whether a clean-up is due cannot be told");
+                    sleep(self.after_failure()).await;
+                }
+            }
+        }
+    }
+
+    fn after_failure(&self) -> Duration {
+        AGAIN.min(self.parts.settings.load().cleanup_interval.0).max(Duration::from_secs(1))
+    }
+
+    /// How long it is until the next clean-up, on whichever node. The record is read again only
+    /// when that time has come: another may have done it.
+    async fn until_due(&self) -> Result<Duration, SweepError> {
+        let settings = self.parts.settings.load_full();
+        let last = super::lock(&self.swept).clone();
+        let now = walk::now(self).await?;
+        if let Some(state) = last
+            && state.due(&settings) > now
+        {
+            return Ok(Duration::from_secs(state.due(&settings) - now));
+        }
+        let state = State::read(&*self.parts.records).await?;
+        let due = state.due(&settings);
+        *super::lock(&self.swept) = Some(state);
+        Ok(Duration::from_secs(due.saturating_sub(now)))
+    }
+
+    /// Cleans up, and says in the log and the metrics how it ended; `told` is what was said last of
+    /// why it could not. Whether it came to its end.
+    async fn sweep_and_tell(&self, told: &mut Option<String>) -> bool {
+        let begun = StdInstant::now();
+        let ended = self.sweep(&|_: Step| {}).await;
+        let outcome = match &ended {
+            Ok(_) => "done",
+            Err(SweepError::Busy { .. }) => "busy",
+            Err(SweepError::Lost) => "lost",
+            Err(_) => "failed",
+        };
+        self.parts.metrics.cleanup().ended(outcome, to_unix(self.parts.clock.now()));
+        let trouble = match &ended {
+            Ok(swept) => {
+                tell(swept, begun.elapsed());
+                swept.held_back.as_ref().map(HeldBack::to_string)
+            }
+            Err(SweepError::Busy { .. }) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = trouble.as_ref().filter(|why| told.as_ref() != Some(*why)) {
+            let hint = ended.as_ref().err().and_then(hint);
+            tracing::warn!(why, hint, "nothing is cleaned up");
+        }
+        *told = trouble;
+        ended.is_ok()
+    }
+}
+
+fn hint(error: &SweepError) -> Option<&'static str> {
+    match error {
+        SweepError::NotSweeper => {
+            Some("set registry_mirror_sweeper to the name of the one node that cleans up")
+        }
+        SweepError::Unreadable => Some("upgrade this node"),
+        _ => None,
+    }
+}
+
+fn tell(swept: &Swept, took: Duration) {
+    let Swept { left, removed, marked, uploads, records, .. } = swept;
+    tracing::info!(
+        objects = left.objects,
+        bytes = left.bytes,
+        removed = removed.objects,
+        removed_bytes = removed.bytes,
+        marked_bytes = marked,
+        uploads,
+        records,
+        seconds = took.as_secs(),
+        "cleaned up"
+    );
+}

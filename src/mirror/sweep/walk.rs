@@ -1,0 +1,331 @@
+//! The walk over everything that is kept, a part at a time: what is known of its use beside the
+//! listing of what is there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use super::{
+    Reason, Step, SweepError, Tally, Tell,
+    lease::Lease,
+    reports::{ByPart, Known, PRIVATE, Part},
+    spread::Spread,
+    state::{self, Removable},
+};
+use crate::{
+    clock::to_unix,
+    mirror::{Inner, usage::Used},
+    oci::{Algorithm, Name},
+    store::{Area, Key, Listed, Shard},
+};
+
+/// What one DeleteObjects takes.
+const BATCH: usize = 1000;
+
+/// How many manifests wait for the end of a walk at most.
+const WAITING: usize = 50_000;
+
+/// For how long the use of what is not there is remembered: it may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(86_400);
+
+/// What goes.
+#[derive(Debug)]
+struct Victim {
+    key: Key,
+    size: u64,
+    /// The second since 1970 of its last use, or of its writing.
+    last: u64,
+    reason: Reason,
+}
+
+/// A walk.
+pub(super) struct Walk<'a> {
+    pub(super) mirror: &'a Inner,
+    /// None where there can be none, or nothing is changed.
+    pub(super) lease: Option<&'a mut Lease>,
+    pub(super) tell: Tell<'a>,
+    /// Since when use was written down.
+    pub(super) since: u64,
+    pub(super) now: u64,
+    /// What goes.
+    pub(super) removable: Removable,
+    /// Whether anything is changed; if not, what would go is told.
+    pub(super) writes: bool,
+    /// Reports that are merged already.
+    pub(super) merged: HashSet<String>,
+    /// How much is left, by its last use.
+    pub(super) spread: Spread,
+    pub(super) left: Tally,
+    pub(super) removed: Tally,
+    /// Manifests to be removed when what they name was: as long as one is there, a pull of what is
+    /// missing costs nothing of the limit.
+    waiting: Vec<Victim>,
+    /// What was reported since the walk began.
+    late: HashMap<Key, Used>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(mirror: &'a Inner, tell: Tell<'a>, now: u64, since: u64) -> Self {
+        Self {
+            mirror,
+            lease: None,
+            tell,
+            since,
+            now,
+            removable: Removable::default(),
+            writes: false,
+            merged: HashSet::new(),
+            spread: Spread::default(),
+            left: Tally::default(),
+            removed: Tally::default(),
+            waiting: Vec::new(),
+            late: HashMap::new(),
+        }
+    }
+
+    /// Walks over all parts, and merges `reported` into them on the way.
+    pub(super) async fn all(&mut self, mut reported: ByPart) -> Result<(), SweepError> {
+        let store = self.mirror.parts.far.clone();
+        let mut algorithms = vec![Algorithm::Sha256];
+        if store.may_hold(Algorithm::Sha512).await? {
+            algorithms.push(Algorithm::Sha512);
+        }
+        for first in 0..=u8::MAX {
+            let part = Part::Public(first);
+            let mut visit = self.begin(part.clone(), reported.remove(&part)).await?;
+            for algorithm in &algorithms {
+                let shard = Shard { algorithm: *algorithm, first };
+                let mut from = None;
+                loop {
+                    let page = store.list(&Area::Public, shard, from).await?;
+                    page.entries.into_iter().for_each(|listed| visit.see(self, listed));
+                    from = page.next;
+                    if from.is_none() {
+                        break;
+                    }
+                }
+            }
+            self.end(visit).await?;
+            let done = u16::from(first) + 1;
+            (self.tell)(Step::Walked { parts: done, of: 257, left: self.left });
+        }
+        self.private(reported).await?;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.remove(waiting).await?;
+        (self.tell)(Step::Walked { parts: 257, of: 257, left: self.left });
+        Ok(())
+    }
+
+    /// Merges `reported` without looking at what is there.
+    pub(super) async fn merge(&mut self, reported: ByPart) -> Result<(), SweepError> {
+        for (part, uses) in reported {
+            self.keep_lease().await?;
+            let known = Known::read(&*self.mirror.parts.records, &part, uses).await?;
+            known.write(&*self.mirror.parts.records, &part).await?;
+        }
+        Ok(())
+    }
+
+    /// Private content is listed as one, repository after repository.
+    async fn private(&mut self, mut reported: ByPart) -> Result<(), SweepError> {
+        let (mut from, mut current): (_, Option<Visit>) = (None, None);
+        let mut unseen = self.private_parts().await?;
+        unseen.extend(reported.keys().cloned());
+        loop {
+            let page = self.mirror.parts.far.list_private(from).await?;
+            for listed in page.entries {
+                let Area::Private(name) = &listed.key.area else { continue };
+                let part = Part::Private(name.clone());
+                let mut visit = match current.take() {
+                    Some(visit) if visit.part == part => visit,
+                    other => {
+                        if let Some(done) = other {
+                            self.end(done).await?;
+                        }
+                        unseen.remove(&part);
+                        self.begin(part.clone(), reported.remove(&part)).await?
+                    }
+                };
+                visit.see(self, listed);
+                current = Some(visit);
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        if let Some(done) = current {
+            self.end(done).await?;
+        }
+        for part in unseen {
+            let visit = self.begin(part.clone(), reported.remove(&part)).await?;
+            self.end(visit).await?;
+        }
+        Ok(())
+    }
+
+    /// The parts of private content of which something is known.
+    async fn private_parts(&self) -> Result<HashSet<Part>, SweepError> {
+        let (mut parts, mut from) = (HashSet::new(), None);
+        loop {
+            let page = self.mirror.parts.records.list(PRIVATE, from).await?;
+            parts.extend(page.entries.iter().filter_map(|entry| {
+                let name = entry.path.strip_prefix(PRIVATE)?.strip_prefix('/')?;
+                Some(Part::Private(name.strip_suffix("/_")?.parse::<Name>().ok()?))
+            }));
+            from = page.next;
+            if from.is_none() {
+                return Ok(parts);
+            }
+        }
+    }
+
+    async fn begin(
+        &mut self,
+        part: Part,
+        reported: Option<HashMap<Key, Used>>,
+    ) -> Result<Visit, SweepError> {
+        self.keep_lease().await?;
+        let records = &*self.mirror.parts.records;
+        let known = Known::read(records, &part, reported.unwrap_or_default()).await?;
+        Ok(Visit { part, known, kept: HashMap::new(), victims: Vec::new() })
+    }
+
+    /// Removes what of a part is to go, and writes down what is known of the rest.
+    async fn end(&mut self, mut visit: Visit) -> Result<(), SweepError> {
+        let remembered = self.now.saturating_sub(ON_ITS_WAY.as_secs());
+        let absent = std::mem::take(&mut visit.known.uses).into_iter();
+        let mut kept = visit.kept;
+        kept.extend(absent.filter(|(_, used)| used.last > remembered));
+        visit.known.uses = kept;
+        self.remove(visit.victims).await?;
+        if self.waiting.len() >= WAITING {
+            let waiting = std::mem::take(&mut self.waiting);
+            self.remove(waiting).await?;
+        }
+        if self.writes {
+            self.keep_lease().await?;
+            visit.known.write(&*self.mirror.parts.records, &visit.part).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_lease(&mut self) -> Result<(), SweepError> {
+        match &mut self.lease {
+            Some(lease) => lease.keep().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes what is still unused of `victims`.
+    async fn remove(&mut self, victims: Vec<Victim>) -> Result<(), SweepError> {
+        let mut victims = victims.into_iter().peekable();
+        while victims.peek().is_some() {
+            let mut batch: Vec<Victim> = victims.by_ref().take(BATCH).collect();
+            if self.writes {
+                if let Some(lease) = &mut self.lease {
+                    lease.renew().await?;
+                }
+                batch = self.still_unused(batch).await?;
+                let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
+                if let Err(error) = self.mirror.parts.far.remove(&keys).await {
+                    if error.retryable() {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%error, "what nobody uses cannot be removed");
+                    batch.into_iter().for_each(|victim| self.spare(&victim));
+                    continue;
+                }
+            }
+            for victim in batch {
+                let Victim { key, size, last, reason } = victim;
+                self.removed.add(size);
+                if !self.writes {
+                    (self.tell)(Step::WouldRemove { key, size, last, reason });
+                } else {
+                    tracing::debug!(digest = %key.digest, last, ?reason, "removed");
+                    self.mirror.parts.metrics.cleanup().removed(reason.as_str(), size);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of `batch`, what nobody has reported as used since it was looked at.
+    async fn still_unused(&mut self, batch: Vec<Victim>) -> Result<Vec<Victim>, SweepError> {
+        self.mirror.report_use().await?;
+        let gathered = self.mirror.gather(&self.merged).await?;
+        self.merged.extend(gathered.paths);
+        for (key, used) in gathered.uses.into_values().flatten() {
+            self.late.entry(key).or_default().merge(&used);
+        }
+        let used_late = |victim: &Victim| {
+            self.late.get(&victim.key).is_some_and(|used| used.last > victim.last)
+        };
+        let (spared, unused): (Vec<_>, Vec<_>) = batch.into_iter().partition(used_late);
+        spared.iter().for_each(|victim| self.spare(victim));
+        Ok(unused)
+    }
+
+    /// Why content goes that was last used at `last`, if it does.
+    fn reason(&mut self, last: u64, size: u64) -> Option<Reason> {
+        let Removable { expired, surplus, surplus_bytes } = &mut self.removable;
+        let reason = if last.max(self.since) <= *expired {
+            Some(Reason::Expired)
+        } else if last <= *surplus && *surplus_bytes > 0 {
+            Some(Reason::Surplus)
+        } else {
+            None
+        };
+        if reason.is_some() {
+            *surplus_bytes = surplus_bytes.saturating_sub(size);
+        }
+        reason
+    }
+
+    fn spare(&mut self, victim: &Victim) {
+        self.left.add(victim.size);
+        self.spread.add(victim.last, victim.size);
+    }
+}
+
+/// A part that is being walked over.
+struct Visit {
+    part: Part,
+    known: Known,
+    /// What is known of what is there.
+    kept: HashMap<Key, Used>,
+    victims: Vec<Victim>,
+}
+
+impl Visit {
+    fn see(&mut self, walk: &mut Walk<'_>, listed: Listed) {
+        let used = self.known.uses.remove(&listed.key);
+        let written = to_unix(listed.stored);
+        let last = used.as_ref().map_or(0, |used| used.last).max(written);
+        let reason = walk.reason(last, listed.size);
+        let victim = Victim {
+            key: listed.key.clone(),
+            size: listed.size,
+            last,
+            reason: reason.unwrap_or(Reason::Expired),
+        };
+        if reason.is_none() {
+            walk.spare(&victim);
+        } else if used.as_ref().is_some_and(Used::is_manifest) {
+            walk.waiting.push(victim);
+        } else {
+            self.victims.push(victim);
+        }
+        if let Some(used) = used {
+            // Also of what goes: it may be spared yet, and is forgotten next time if not.
+            self.kept.insert(listed.key, used);
+        }
+    }
+}
+
+/// The time of the store's clock, in seconds since 1970.
+pub(super) async fn now(mirror: &Inner) -> Result<u64, SweepError> {
+    Ok(state::seconds(mirror.parts.far.now().await?))
+}

@@ -1,0 +1,424 @@
+//! The clean-up: what goes, what stays, and who does it.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use registry_mirror::{
+    mirror::{HeldBack, Mirror, Node, Parts, Reason, Step, SweepError, Swept, Verdict, Want},
+    oci::Digest,
+    settings::{Period, Settings, Size},
+    store::{Area, Key, Meta, Records, StrayUpload, When},
+    upstream::UpstreamError,
+};
+
+use super::{APP, Bench, TYPE, body, count, name, noise};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn quiet(_: Step) {}
+
+impl Bench {
+    /// Another node on the same store.
+    fn other(&self, name: &str) -> Mirror {
+        let node = Arc::new(Node::new(vec![name.into()]));
+        let spool = self.directory.path().join(name);
+        Mirror::new(Parts { node, spool, near: None, ..self.mirror.parts().clone() }).unwrap()
+    }
+
+    async fn sweep(&self) -> Swept {
+        self.mirror.sweep(&quiet).await.unwrap()
+    }
+
+    /// Lets so much time pass with a clean-up every hour, as there would be.
+    async fn pass(&self, time: Duration) {
+        let end = self.now() + time;
+        while self.now() < end {
+            self.clock.advance(HOUR.min(end.duration_since(self.now()).unwrap()));
+            self.sweep().await;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = (*self.settings.load_full()).clone();
+        change(&mut settings);
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Content that was put there without this mirror's doing.
+    fn there(&self, text: &str, size: usize) -> Digest {
+        let bytes = Bytes::from(format!("{text:-<size$}"));
+        let digest = Digest::sha256(&bytes);
+        self.far.insert(&Key { area: Area::Public, digest }, bytes, Meta::default());
+        digest
+    }
+
+    /// An image of one layer, pulled.
+    async fn pulled(&self, tag: &str) -> (Digest, Digest) {
+        let layer = self.script.blob(APP, noise(1000 + tag.len()));
+        let text = format!(r#"{{"layers":[{{"digest":"{layer}","size":1}}],"tag":"{tag}"}}"#);
+        let manifest = self.script.manifest(APP, tag, TYPE, &text);
+        self.tag(tag).await.unwrap();
+        self.bytes(layer).await;
+        self.mirror.idle().await;
+        (manifest, layer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_used_for_long_enough_goes_and_no_sooner() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let (manifest, layer) = bench.pulled("1").await;
+    bench.pass(7 * DAY).await;
+    assert!(bench.far.holds(&manifest) && bench.far.holds(&layer), "it went too early");
+    bench.pass(2 * HOUR).await;
+    assert!(!bench.far.holds(&layer) && !bench.far.holds(&manifest), "it is still there");
+    assert!(bench.metrics().contains("cleanup_removed_total{reason=\"expired\"} 2"));
+    // Another node fetches it anew.
+    let other = bench.other("node-2");
+    let blob = other.blob(&name(APP), &layer, None, Want::Body).await.unwrap();
+    assert_eq!(blob.verdict, Verdict::Fetched);
+    body(blob).await.unwrap();
+    other.idle().await;
+    assert!(bench.far.holds(&layer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_stays_and_a_manifest_uses_what_it_names() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let (manifest, layer) = bench.pulled("1").await;
+    let (_, unused) = bench.pulled("two").await;
+    for _ in 0..5 {
+        bench.pass(3 * DAY).await;
+        // As when a worker answers from its own memory.
+        bench.mirror.served_from_memory(&manifest, 10);
+    }
+    assert!(bench.far.holds(&manifest) && bench.far.holds(&layer), "it was in use");
+    assert!(!bench.far.holds(&unused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_on_any_node_counts() {
+    let bench = Bench::new();
+    let other = bench.other("node-2");
+    bench.sweep().await;
+    let (_, layer) = bench.pulled("1").await;
+    for _ in 0..4 {
+        bench.pass(4 * DAY).await;
+        let blob = other.blob(&name(APP), &layer, None, Want::Body).await;
+        let blob = blob.unwrap();
+        assert_eq!(blob.verdict, Verdict::Bucket, "it is still there");
+        body(blob).await.unwrap();
+        other.report_use().await.unwrap();
+    }
+    assert!(bench.far.holds(&layer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_there_before_has_its_full_time() {
+    let bench = Bench::new();
+    let digest = bench.there("adopted", 100);
+    bench.clock.advance(30 * DAY);
+    let swept = bench.sweep().await;
+    assert_eq!((swept.left.objects, swept.removed.objects, swept.marked), (1, 0, 0));
+    bench.pass(6 * DAY).await;
+    // The pool is switched off for long: what was in use then is not to blame.
+    bench.clock.advance(20 * DAY);
+    bench.pass(6 * DAY).await;
+    assert!(bench.far.holds(&digest), "bookkeeping began anew");
+    bench.pass(DAY + 3 * HOUR).await;
+    assert!(!bench.far.holds(&digest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_between_mark_and_removal_is_spared() {
+    let bench = Bench::new();
+    let other = bench.other("node-2");
+    bench.sweep().await;
+    let (manifest, layer) = bench.pulled("1").await;
+    let (_, unused) = bench.pulled("two").await;
+    bench.pass(7 * DAY - HOUR).await;
+    bench.clock.advance(HOUR);
+    let swept = bench.sweep().await;
+    assert!(swept.marked > 2000 && swept.removed.objects == 0, "{swept:?}");
+    let due = swept.due.unwrap();
+    assert_eq!(
+        due.duration_since(bench.now()).unwrap(),
+        10 * MINUTE,
+        "as soon as the grace is over"
+    );
+    bench.clock.advance(9 * MINUTE);
+    assert_eq!(bench.sweep().await.removed.objects, 0, "the grace is not over");
+    other.served_from_memory(&manifest, 1);
+    other.usage().touch([Key { area: Area::Public, digest: layer }], bench.now());
+    other.report_use().await.unwrap();
+    bench.clock.advance(MINUTE);
+    let swept = bench.sweep().await;
+    assert_eq!(swept.removed.objects, 2, "{swept:?}");
+    assert!(bench.far.holds(&layer) && bench.far.holds(&manifest) && !bench.far.holds(&unused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_were_changed_meanwhile_spare_what_they_would() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let digest = bench.there("old", 100);
+    bench.pass(7 * DAY - HOUR).await;
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.sweep().await.marked, 100);
+    bench.change(|settings| settings.expire_after = Period(30 * DAY));
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.sweep().await.removed.objects, 0);
+    bench.pass(20 * DAY).await;
+    assert!(bench.far.holds(&digest), "it went though the settings said 30 days");
+
+    bench.change(|settings| settings.max_size = Some(Size(10)));
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.sweep().await.marked, 100);
+    bench.change(|settings| settings.max_size = None);
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.sweep().await.removed.objects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_cap_the_least_recently_used_go() {
+    let bench = Bench::new();
+    bench.change(|settings| settings.max_size = Some(Size(10_000)));
+    bench.sweep().await;
+    let mut all = Vec::new();
+    for number in 0..20 {
+        all.push(bench.there(&number.to_string(), 1000));
+        // The first is in use all the time.
+        bench.mirror.usage().touch([Key { area: Area::Public, digest: all[0] }], bench.now());
+        bench.pass(HOUR).await;
+    }
+    bench.pass(2 * HOUR).await;
+    let kept: Vec<usize> = (0..20).filter(|at| bench.far.holds(&all[*at])).collect();
+    assert_eq!(kept, [0, 13, 14, 15, 16, 17, 18, 19], "85 % of the cap");
+    assert!(bench.metrics().contains("cleanup_removed_total{reason=\"surplus\"} 12"));
+    bench.pass(3 * HOUR).await;
+    assert_eq!(bench.far.keys().len(), 8, "it goes on though there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_it_could_not_come_back() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let digest = bench.there("old", 100);
+    bench.pass(7 * DAY).await;
+    bench.script.fail(Some(UpstreamError::passing("away")));
+    bench.pass(DAY).await;
+    let swept = bench.sweep().await;
+    assert!(matches!(swept.held_back, Some(HeldBack::Upstream(_))), "{swept:?}");
+    bench.script.fail(None);
+    *bench.far.other_writer.lock().unwrap() = Some(bench.now());
+    bench.clock.advance(59 * MINUTE);
+    let swept = bench.sweep().await;
+    assert_eq!(swept.held_back, Some(HeldBack::OtherWriter(59 * 60)));
+    assert!(bench.far.holds(&digest));
+    bench.pass(HOUR).await;
+    assert!(!bench.far.holds(&digest), "nothing holds it back any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_at_a_time() {
+    let bench = Bench::new();
+    let other = bench.other("node-2");
+    bench.sweep().await;
+    // The other begins, and stands still in the midst.
+    let (stopped, stop) = tokio::sync::oneshot::channel();
+    let stopped = Mutex::new(Some(stopped));
+    let hold = |_: Step| {
+        if let Some(stopped) = stopped.lock().unwrap().take() {
+            let lease = serde_json::json!({ "holder": "node-2", "until": u32::MAX }).to_string();
+            stopped.send(lease).unwrap();
+        }
+    };
+    other.sweep(&hold).await.unwrap();
+    let lease = stop.await.unwrap();
+    let far = bench.far.clone();
+    Records::put(&*far, "sweep/lease", lease.into(), When::Always).await.unwrap();
+    assert!(matches!(bench.mirror.sweep(&quiet).await, Err(SweepError::Busy { .. })));
+    let over = serde_json::json!({ "holder": "node-2", "until": 5 }).to_string();
+    Records::put(&*far, "sweep/lease", over.into(), When::Always).await.unwrap();
+    bench.sweep().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_wakes_after_its_lease_was_taken_stops() {
+    let bench = Bench::new();
+    let other = bench.other("node-2");
+    bench.sweep().await;
+    let digests: Vec<_> = (0..20).map(|n| bench.there(&n.to_string(), 10)).collect();
+    bench.pass(7 * DAY).await;
+    bench.clock.advance(HOUR);
+    // In the midst of its walk its lease ends, and another node does all that is to be done.
+    let taken = Mutex::new(false);
+    let far = bench.far.clone();
+    let take = |step: Step| {
+        if matches!(step, Step::Walked { parts: 100, .. }) {
+            let mut records = far.records.lock().unwrap();
+            let lease = records.get_mut("sweep/lease").unwrap();
+            (lease.0, lease.1) = (r#"{"holder":"node-9","until":0}"#.into(), lease.1 + 1_000_000);
+            *taken.lock().unwrap() = true;
+        }
+    };
+    let ended = other.sweep(&take).await;
+    assert!(*taken.lock().unwrap());
+    assert_eq!(ended, Err(SweepError::Lost));
+    let left = digests.iter().filter(|digest| bench.far.holds(digest));
+    assert!(left.count() > 0, "it went on without the lease");
+    bench.sweep().await;
+    assert_eq!(digests.iter().filter(|digest| bench.far.holds(digest)).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_tell_writers_apart_needs_a_named_sweeper() {
+    let bench = Bench::new();
+    *bench.far.honest.lock().unwrap() = false;
+    assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::NotSweeper));
+    bench.change(|settings| settings.sweeper = "node-2".into());
+    assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::NotSweeper));
+    bench.other("node-2").sweep(&quiet).await.unwrap();
+    assert!(!bench.far.records.lock().unwrap().contains_key("sweep/lease"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_tells_what_would_go_and_changes_nothing() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let (manifest, layer) = bench.pulled("1").await;
+    bench.mirror.report_use().await.unwrap();
+    bench.clock.advance(7 * DAY - HOUR);
+    let fresh = bench.there("fresh", 5000);
+    bench.clock.advance(HOUR);
+    bench.change(|settings| {
+        settings.cleanup_interval = Period(3 * DAY);
+        settings.max_size = Some(Size(10));
+    });
+    let before = bench.far.records.lock().unwrap().clone();
+    let told = Mutex::new(Vec::new());
+    let swept = bench.mirror.would_sweep(&|step| told.lock().unwrap().push(step)).await.unwrap();
+    assert_eq!(*bench.far.records.lock().unwrap(), before);
+    let told = told.into_inner().unwrap();
+    let gone: HashSet<_> = told
+        .iter()
+        .filter_map(|step| match step {
+            Step::WouldRemove { key, reason, .. } => Some((key.digest, *reason as u8)),
+            Step::Walked { .. } => None,
+        })
+        .collect();
+    let (expired, surplus) = (Reason::Expired as u8, Reason::Surplus as u8);
+    assert_eq!(gone, [(manifest, expired), (layer, expired), (fresh, surplus)].into());
+    assert_eq!((swept.removed.objects, swept.left.objects), (3, 0));
+    assert!(bench.far.holds(&layer) && bench.far.holds(&fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_finished_and_what_nobody_needs_is_tidied_up() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    bench.pulled("1").await;
+    bench.mirror.idle().await;
+    let old = StrayUpload { id: "old".into(), begun: bench.now() };
+    bench.far.uploads.lock().unwrap().push(old);
+    let tags = |bench: &Bench| {
+        let records = bench.far.records.lock().unwrap();
+        records.keys().filter(|path| path.starts_with("repositories/")).count()
+    };
+    assert_eq!(tags(&bench), 2, "the tag and whether it is public");
+    bench.clock.advance(DAY);
+    let new = StrayUpload { id: "new".into(), begun: bench.now() };
+    bench.far.uploads.lock().unwrap().push(new.clone());
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.sweep().await.uploads, 1);
+    assert_eq!(*bench.far.uploads.lock().unwrap(), [new]);
+    bench.pass(29 * DAY - Duration::from_secs(1)).await;
+    assert_eq!(tags(&bench), 2, "they may be served stale");
+    bench.pass(HOUR).await;
+    assert_eq!(tags(&bench), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn private_content_is_cleaned_up_by_its_own_use() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let bytes = noise(100);
+    let digest = Digest::sha256(&bytes);
+    let key = |text: &str| Key { area: Area::Private(name(text)), digest };
+    for owner in ["acme/a", "acme/a/b", "acme/c"] {
+        bench.far.insert(&key(owner), bytes.clone(), Meta::default());
+    }
+    for _ in 0..8 {
+        bench.pass(DAY).await;
+        bench.mirror.usage().touch([key("acme/a/b")], bench.now());
+    }
+    bench.pass(3 * HOUR).await;
+    assert_eq!(bench.far.keys(), [key("acme/a/b")]);
+    bench.pass(9 * DAY).await;
+    assert_eq!(bench.far.keys(), []);
+    let records = bench.far.records.lock().unwrap();
+    let uses: Vec<_> = records.keys().filter(|path| path.starts_with("use/")).collect();
+    assert_eq!(uses, [""; 0], "records of what is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_an_address_of_what_may_go_soon() {
+    let bench = Bench::new();
+    bench.change(|settings| settings.blob_redirect = true);
+    bench.sweep().await;
+    let (_, layer) = bench.pulled("1").await;
+    assert!(bench.blob(layer).await.unwrap().link.is_some(), "it is new");
+    bench.mirror.report_use().await.unwrap();
+    bench.pass(7 * DAY - HOUR).await;
+    bench.clock.advance(HOUR);
+    assert!(bench.sweep().await.marked > 0);
+    assert!(bench.blob(layer).await.unwrap().link.is_none(), "it is marked");
+    bench.mirror.report_use().await.unwrap();
+    assert!(bench.blob(layer).await.unwrap().link.is_some(), "the store knows of its use");
+    bench.pass(2 * HOUR).await;
+    assert!(bench.far.holds(&layer), "it was used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_costs_no_use() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let (manifest, _) = bench.pulled("1").await;
+    bench.pass(6 * DAY).await;
+    bench.mirror.served_from_memory(&manifest, 1);
+    *bench.far.refuse_writes.lock().unwrap() = true;
+    assert!(bench.mirror.report_use().await.is_err());
+    assert!(bench.mirror.sweep(&quiet).await.is_err());
+    *bench.far.refuse_writes.lock().unwrap() = false;
+    bench.pass(6 * DAY).await;
+    assert!(bench.far.holds(&manifest), "the use was forgotten");
+    assert_eq!(count(&bench.script.asked.manifests), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_clock_is_wrong_reports_by_the_stores() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let digest = bench.there("used", 100);
+    let wrong = super::Hand::new();
+    let parts = Parts { clock: wrong.clone(), ..bench.mirror.parts().clone() };
+    let node = Arc::new(Node::new(vec!["wrong".into()]));
+    let spool = bench.directory.path().join("wrong");
+    let wrong_node = Mirror::new(Parts { node, spool, near: None, ..parts }).unwrap();
+    let long_ago: SystemTime = registry_mirror::clock::Clock::now(&*wrong);
+    bench.pass(6 * DAY).await;
+    assert!(bench.now().duration_since(long_ago).unwrap() >= 6 * DAY);
+    let key = Key { area: Area::Public, digest };
+    wrong_node.usage().touch([key], long_ago);
+    wrong_node.report_use().await.unwrap();
+    bench.pass(6 * DAY).await;
+    assert!(bench.far.holds(&digest), "its use was taken for old");
+}
