@@ -23,7 +23,9 @@ use crate::support::scripted::{Hand, Memory, Script};
 
 mod adoption;
 mod blobs;
+mod gated;
 mod limits;
+mod model;
 mod redirect;
 mod runtimes;
 mod stores;

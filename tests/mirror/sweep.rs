@@ -11,7 +11,7 @@ use registry_mirror::{
     mirror::{HeldBack, Mirror, Node, Parts, Reason, Step, SweepError, Swept, Verdict, Want},
     oci::Digest,
     settings::{Period, Settings, Size},
-    store::{Area, Key, Meta, Records, StrayUpload, When},
+    store::{Area, Key, Meta, StrayUpload},
     upstream::UpstreamError,
 };
 
@@ -232,23 +232,13 @@ async fn one_node_at_a_time() {
     let bench = Bench::new();
     let other = bench.other("node-2");
     bench.sweep().await;
-    // The other begins, and stands still in the midst.
-    let (stopped, stop) = tokio::sync::oneshot::channel();
-    let stopped = Mutex::new(Some(stopped));
-    let hold = |_: Step| {
-        if let Some(stopped) = stopped.lock().unwrap().take() {
-            let lease = serde_json::json!({ "holder": "node-2", "until": u32::MAX }).to_string();
-            stopped.send(lease).unwrap();
-        }
-    };
-    other.sweep(&hold).await.unwrap();
-    let lease = stop.await.unwrap();
-    let far = bench.far.clone();
-    Records::put(&*far, "sweep/lease", lease.into(), When::Always).await.unwrap();
-    assert!(matches!(bench.mirror.sweep(&quiet).await, Err(SweepError::Busy { .. })));
-    let over = serde_json::json!({ "holder": "node-2", "until": 5 }).to_string();
-    Records::put(&*far, "sweep/lease", over.into(), When::Always).await.unwrap();
+    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{}}}"#, u32::MAX));
+    for mirror in [&bench.mirror, &other] {
+        assert!(matches!(mirror.sweep(&quiet).await, Err(SweepError::Busy { .. })));
+    }
+    bench.far.note("sweep/lease", r#"{"holder":"node-9.1","until":5}"#);
     bench.sweep().await;
+    other.sweep(&quiet).await.expect("the first gave its lease up");
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,18 +250,13 @@ async fn one_that_wakes_after_its_lease_was_taken_stops() {
     bench.pass(7 * DAY).await;
     bench.clock.advance(HOUR);
     // In the midst of its walk its lease ends, and another node does all that is to be done.
-    let taken = Mutex::new(false);
     let far = bench.far.clone();
     let take = |step: Step| {
         if matches!(step, Step::Walked { parts: 100, .. }) {
-            let mut records = far.records.lock().unwrap();
-            let lease = records.get_mut("sweep/lease").unwrap();
-            (lease.0, lease.1) = (r#"{"holder":"node-9","until":0}"#.into(), lease.1 + 1_000_000);
-            *taken.lock().unwrap() = true;
+            far.note("sweep/lease", r#"{"holder":"node-9.1","until":0}"#);
         }
     };
     let ended = other.sweep(&take).await;
-    assert!(*taken.lock().unwrap());
     assert_eq!(ended, Err(SweepError::Lost));
     let left = digests.iter().filter(|digest| bench.far.holds(digest));
     assert!(left.count() > 0, "it went on without the lease");
@@ -421,4 +406,34 @@ async fn a_node_whose_clock_is_wrong_reports_by_the_stores() {
     wrong_node.report_use().await.unwrap();
     bench.pass(6 * DAY).await;
     assert!(bench.far.holds(&digest), "its use was taken for old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_while_the_walk_goes_on_is_spared() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let digests: Vec<_> = (0..10).map(|n| bench.there(&n.to_string(), 10)).collect();
+    bench.pass(7 * DAY).await;
+    bench.clock.advance(HOUR);
+    let used = *digests.iter().max().unwrap();
+    let line = format!("{} {used}\n", registry_mirror::clock::to_unix(bench.now()));
+    let far = bench.far.clone();
+    let report = |step: Step| {
+        if matches!(step, Step::Walked { parts: 1, .. }) {
+            far.note("use/reports/other.0", &format!("registry-mirror use 1\n{line}"));
+        }
+    };
+    let swept = bench.mirror.sweep(&report).await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (9, 1));
+    assert!(bench.far.holds(&used), "it was reported before its turn came");
+    bench.pass(6 * DAY).await;
+    assert!(bench.far.holds(&used), "the report was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_newer_version_wrote_is_left_alone() {
+    let bench = Bench::new();
+    bench.far.note("use/reports/newer.0", "registry-mirror use 2\n");
+    assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::Unreadable));
+    assert!(bench.far.record("use/reports/newer.0").is_some());
 }

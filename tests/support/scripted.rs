@@ -37,6 +37,17 @@ impl Hand {
     pub fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
+
+    pub fn set(&self, now: SystemTime) {
+        *self.0.lock().unwrap() = now;
+    }
+
+    /// Moves it so many seconds on, or back.
+    pub fn shift(&self, seconds: i64) {
+        let mut now = self.0.lock().unwrap();
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { *now -= by } else { *now += by }
+    }
 }
 
 impl Clock for Hand {
@@ -401,6 +412,19 @@ impl Memory {
 
     pub fn bytes(&self, key: &Key) -> Option<Bytes> {
         self.content.lock().unwrap().get(&path(key)).map(|(bytes, ..)| bytes.clone())
+    }
+
+    /// Writes a record as another node would.
+    pub fn note(&self, path: &str, text: &str) {
+        let version = self.version.fetch_add(1, Ordering::SeqCst);
+        let record = (Bytes::copy_from_slice(text.as_bytes()), version, self.clock.now());
+        self.records.lock().unwrap().insert(path.to_owned(), record);
+    }
+
+    /// The text of a record.
+    pub fn record(&self, path: &str) -> Option<String> {
+        let records = self.records.lock().unwrap();
+        records.get(path).map(|(value, ..)| String::from_utf8_lossy(value).into_owned())
     }
 
     /// What is there, in order.
