@@ -171,7 +171,9 @@ impl Inner {
         } else {
             None
         };
+        tracing::debug!("the clean-up begins");
         let swept = self.sweep_alone(&settings, lease.as_mut(), tell).await;
+        tracing::debug!("the clean-up ends");
         if let Some(lease) = lease {
             // One that was lost is no longer ours to give up.
             let released = lease.release().await;

@@ -65,10 +65,10 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
     })
 }
 
-/// Who this node is, by each name that an inventory may have it under, and the one that `--host`
-/// gives it.
+/// Who this node is: by the name that `--host` gives it, and by each that an inventory may have it
+/// under.
 pub(super) fn node(host: Option<&String>) -> Node {
-    Node::new(own_names().into_iter().chain(host.cloned()).collect())
+    Node::new(host.cloned().into_iter().chain(own_names()).collect())
 }
 
 /// The upstream that the settings name.

@@ -57,11 +57,11 @@ def debian():
     return Layer(packed, note.read_text())
 
 
-def tiny(name, directory):
-    """A layer of one small file."""
+def tiny(name, directory, content=None):
+    """A layer of one small file, which says the layer's name unless it is told what to hold."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
-        text = f"{name}\n".encode()
+        text = content or f"{name}\n".encode()
         entry = tarfile.TarInfo("etc/e2e")
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))

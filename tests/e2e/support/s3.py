@@ -66,6 +66,16 @@ class S3:
         return [node.text for node in xml.etree.ElementTree.fromstring(answer.body).iter()
                 if node.tag.endswith("}Key") or node.tag == "Key"]
 
+    def sizes(self, prefix=""):
+        """The length of every object below a prefix; none while the server is away."""
+        answer = self.call("GET", query={"list-type": "2", "prefix": prefix, "max-keys": "1000"})
+        if answer.status != 200:
+            return {}
+        found = xml.etree.ElementTree.fromstring(answer.body)
+        space = found.tag.partition("}")[0] + "}" if "}" in found.tag else ""
+        return {node.findtext(f"{space}Key"): int(node.findtext(f"{space}Size"))
+                for node in found.iter(f"{space}Contents")}
+
     def head(self, key):
         return self.call("HEAD", key)
 

@@ -48,8 +48,8 @@ class Upstream:
 class Mirror:
     """The mirror under test, with a filesystem store unless `variables` say otherwise."""
 
-    def __init__(self, lab, upstream, name="mirror", env=None, **variables):
-        self.lab, self.upstream, self.name, self.env = lab, upstream, name, env or {}
+    def __init__(self, lab, upstream, name="mirror", env=None, host=None, **variables):
+        self.lab, self.upstream, self.name, self.env, self.called = lab, upstream, name, env or {}, host
         self.port, self.admin_port = free_port(), free_port()
         scheme = "http" if variables.get("tls", "off") == "off" else "https"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
@@ -67,7 +67,8 @@ class Mirror:
         inventory = self.lab.dir / f"{self.name}-inventory"
         inventory.mkdir(exist_ok=True)
         lines = [f"    registry_mirror_{key}: {json.dumps(value)}" for key, value in self.variables.items()]
-        (inventory / "inventory.yml").write_text("\n".join(["all:", "  vars:", *lines, ""]))
+        hosts = ["  hosts:", f"    {self.called}:"] if self.called else []
+        (inventory / "inventory.yml").write_text("\n".join(["all:", *hosts, "  vars:", *lines, ""]))
         if STAND_IN:
             config = self.lab.dir / f"{self.name}.yml"
             config.write_text(json.dumps({
@@ -76,7 +77,8 @@ class Mirror:
                 "proxy": {"remoteurl": self.upstream.url}, "http": {"addr": self.host}}))
             argv = ["docker-registry", "serve", config]
         else:
-            argv = [os.environ["MIRROR_BIN"], "serve", "-i", inventory]
+            argv = [os.environ["MIRROR_BIN"], "serve", "-i", inventory,
+                    *(["--host", self.called] if self.called else [])]
         before = self.process.text().count("ready on ") if self.process else 0
         self.process = self.lab.start(self.name, argv, {"RUNTIME_DIRECTORY": str(self.lab.dir / f"{self.name}-runtime"),
                                                         **self.env})
