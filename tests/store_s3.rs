@@ -85,6 +85,7 @@ mod places;
 mod provision;
 mod real;
 mod served;
+mod sweep;
 
 fn blob() -> Meta {
     Meta { media_type: None, verified: true }

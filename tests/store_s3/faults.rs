@@ -12,7 +12,7 @@ const ATTEMPTS: usize = 3;
 /// Long enough for anything that ends at all.
 const LONG: Duration = Duration::from_secs(60);
 
-fn hasty() -> Tuning {
+pub(super) fn hasty() -> Tuning {
     Tuning {
         answer: Duration::from_millis(300),
         connect: Duration::from_millis(200),

@@ -1,0 +1,213 @@
+//! The clean-up of a bucket: what it asks the server, what it survives, what it leaves.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arc_swap::ArcSwap;
+use registry_mirror::{
+    clock,
+    mirror::{Mirror, Node, Parts, Step, SweepError, Swept},
+    oci::Digest,
+    settings::{Period, Settings},
+};
+
+use super::{faults::hasty, *};
+use crate::support::scripted::Script;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const ALWAYS: usize = usize::MAX;
+
+struct Cleaner {
+    bucket: Bucket,
+    mirror: Mirror,
+    _directory: tempfile::TempDir,
+}
+
+impl Cleaner {
+    fn of(bucket: &Bucket) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let s3 = Arc::new(open_as(bucket, settings(), hasty()));
+        let mirror = Mirror::new(Parts {
+            far: s3.clone(),
+            near: None,
+            records: s3,
+            upstream: Arc::<Script>::default(),
+            settings: Arc::new(ArcSwap::from_pointee(Settings {
+                expire_after: Period(2 * HOUR),
+                ..Settings::default()
+            })),
+            node: Arc::new(Node::new(vec!["node-1".into()])),
+            clock: clock::system(),
+            metrics: Metrics::new(),
+            engine: Handle::current(),
+            spool: directory.path().join("spool"),
+        });
+        Self { bucket: bucket.clone(), mirror: mirror.unwrap(), _directory: directory }
+    }
+
+    async fn sweep(&self) -> Result<Swept, SweepError> {
+        self.mirror.sweep(&|_: Step| {}).await
+    }
+
+    /// A bucket in which all that is unused is marked and may go, beside what is in use: so many of
+    /// each.
+    async fn ready(bucket: &Bucket, each: usize) -> (Self, Vec<Digest>, Vec<Digest>) {
+        let cleaner = Self::of(bucket);
+        cleaner.sweep().await.unwrap();
+        let put = |number: usize| {
+            let bytes = content(100 + number);
+            bucket.put(&place(&key(&bytes)), bytes.clone());
+            Digest::sha256(&bytes)
+        };
+        let unused: Vec<Digest> = (0..each).map(put).collect();
+        let used: Vec<Digest> = (each..2 * each).map(put).collect();
+        cleaner.pass(2 * HOUR + Duration::from_secs(1)).await;
+        cleaner.touch(&used);
+        let swept = cleaner.sweep().await.unwrap();
+        assert!(swept.marked > 0 && swept.removed.objects == 0, "{swept:?}");
+        cleaner.pass(HOUR).await;
+        (cleaner, unused, used)
+    }
+
+    /// Lets the server's clock go on, and hears of it.
+    async fn pass(&self, by: Duration) {
+        self.bucket.advance(by);
+        self.mirror.parts().far.head(&key(b"nothing")).await.unwrap();
+    }
+
+    fn touch(&self, used: &[Digest]) {
+        let keys = used.iter().map(|digest| Key { area: Area::Public, digest: *digest });
+        self.mirror.usage().touch(keys, clock::system().now());
+    }
+
+    fn held(&self, digests: &[Digest]) -> usize {
+        let keys = digests.iter().map(|digest| Key { area: Area::Public, digest: *digest });
+        keys.filter(|key| self.bucket.bytes(&place(key)).is_some()).count()
+    }
+}
+
+/// Calls that a clean-up makes at least and at most, whatever it finds.
+fn fixed() -> BTreeMap<&'static str, usize> {
+    // The lease, the state, the parts; the listings of the parts, of another algorithm, of private
+    // content and its use, of reports, of tags; the other registry.
+    [("GetObject", 258), ("ListObjectsV2", 261), ("HeadObject", 1), ("ListMultipartUploads", 2)]
+        .into()
+}
+
+#[tokio::test]
+async fn a_clean_up_asks_no_more_than_it_must() {
+    let bucket = Bucket::new();
+    let (cleaner, unused, used) = Cleaner::ready(&bucket, 300).await;
+    let parts: HashSet<u8> = used.iter().map(|digest| digest.bytes()[0]).collect();
+    for number in 0..5 {
+        cleaner.touch(&used[number..=number]);
+        cleaner.mirror.report_use().await.unwrap();
+    }
+    bucket.reset_calls();
+    let swept = cleaner.sweep().await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (300, 300));
+    assert_eq!((cleaner.held(&unused), cleaner.held(&used)), (0, 300));
+    let mut calls = bucket.all_calls();
+    let batches = calls.remove("DeleteObjects").unwrap();
+    assert!(batches <= 256, "{batches} batches: one for each part that something goes from");
+    assert_eq!(calls.remove("DeleteObject"), Some(5), "the reports");
+    // The parts of which something is known, the state, and a lease: taken, before each batch, at
+    // the end, given up.
+    let changed = 5;
+    let writes = calls.remove("PutObject").unwrap();
+    assert!(writes <= changed + batches + 5, "{writes} writes with {batches} batches");
+    let listings = calls.get_mut("ListObjectsV2").unwrap();
+    // Before each batch it looks for new reports.
+    *listings -= batches;
+    *calls.get_mut("GetObject").unwrap() -= 5;
+    assert_eq!(calls, fixed());
+
+    cleaner.pass(HOUR).await;
+    bucket.reset_calls();
+    cleaner.sweep().await.unwrap();
+    let mut calls = bucket.all_calls();
+    assert!(calls.remove("PutObject").unwrap() <= 6, "nothing has changed");
+    assert_eq!(calls, fixed());
+    assert!(!parts.is_empty());
+}
+
+#[tokio::test]
+async fn listings_go_on_over_all_pages() {
+    let bucket = Bucket::new().paged(2);
+    let (cleaner, unused, used) = Cleaner::ready(&bucket, 400).await;
+    let swept = cleaner.sweep().await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (400, 400));
+    assert_eq!((cleaner.held(&unused), cleaner.held(&used)), (0, 400));
+}
+
+#[tokio::test]
+async fn whatever_fails_nothing_in_use_goes_and_the_next_clean_up_does_the_rest() {
+    let slow = || Fault::Status(503, "SlowDown");
+    for (operation, fault, times) in [
+        ("GetObject", Fault::Cut(30), ALWAYS),
+        ("GetObject", Fault::Stall(10), 1),
+        ("PutObject", slow(), ALWAYS),
+        ("PutObject", Fault::Status(412, "PreconditionFailed"), 1),
+        ("PutObject", Fault::LostAnswer, 1),
+        ("ListObjectsV2", slow(), ALWAYS),
+        ("ListObjectsV2", Fault::Short(200), 5),
+        ("DeleteObjects", Fault::ErrorIn200, ALWAYS),
+        ("DeleteObject", Fault::Status(500, "InternalError"), ALWAYS),
+        ("DeleteObjects", Fault::LostAnswer, 1),
+        ("ListMultipartUploads", Fault::Status(403, "AccessDenied"), ALWAYS),
+        ("HeadObject", Fault::Silent, 1),
+    ] {
+        let bucket = Bucket::new();
+        let (cleaner, unused, used) = Cleaner::ready(&bucket, 8).await;
+        let what = format!("{operation} {fault:?}");
+        cleaner.touch(&used[..1]);
+        bucket.fail(operation, fault.clone(), times);
+        if let Err(error) = cleaner.sweep().await {
+            assert!(!error.to_string().contains(SECRET), "{what}: {error}");
+        }
+        assert_eq!(cleaner.held(&used), 8, "{what}");
+        bucket.heal();
+        // A lease whose end nobody heard of ends by itself.
+        cleaner.pass(Duration::from_secs(61)).await;
+        cleaner.sweep().await.unwrap_or_else(|error| panic!("{what}: then: {error}"));
+        assert_eq!((cleaner.held(&unused), cleaner.held(&used[..1])), (0, 1), "{what}");
+        let reports = bucket.keys().into_iter().filter(|key| key.contains("/use/reports/"));
+        assert_eq!(reports.count(), 0, "{what}: reports are left");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_killed_is_ended_when_it_is_a_day_old() {
+    let bucket = Bucket::new();
+    let cleaner = Cleaner::of(&bucket);
+    let bytes = content(600_000);
+    let uploading = bucket.clone();
+    let (whole, size) = (place(&key(&bytes)), bytes.len());
+    // It ends in the midst, as far as anybody can tell.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            uploading.fail("UploadPart", Fault::Silent, ALWAYS);
+            let s3 = open(&uploading);
+            let (key, meta) = (key(&bytes), blob());
+            let put = Store::put(&s3, &key, file_payload(&bytes), &meta);
+            let begun = async {
+                while uploading.calls("UploadPart") < 4 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! { _ = put => panic!("{size} bytes went through"), () = begun => {} }
+        });
+        // Shut down, it might find the time to end its upload.
+        std::mem::forget(runtime);
+    })
+    .join()
+    .unwrap();
+    bucket.heal();
+    assert_eq!(bucket.uploads().len(), 1, "it was not killed");
+    assert!(bucket.bytes(&whole).is_none(), "a part of it can be read");
+    cleaner.pass(23 * HOUR).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 0, "it may still go on");
+    cleaner.pass(HOUR + Duration::from_secs(1)).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 1);
+    assert_eq!(bucket.uploads(), [""; 0]);
+}
