@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod cleanup;
 mod client;
 mod content;
 mod drain;

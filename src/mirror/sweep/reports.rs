@@ -24,7 +24,7 @@ const PUBLIC: &str = "use/public";
 /// The most lines of a report.
 const LINES: usize = 10_000;
 /// How many lines are merged at a time, so that memory does not grow with the reports.
-const AT_ONCE: usize = 200_000;
+const AT_ONCE: usize = 90_000;
 
 /// One part of what is known of the use of all content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
