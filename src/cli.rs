@@ -124,6 +124,8 @@ pub enum Command {
     Inventory(Inventory),
     /// Print what a client must be told to use this mirror
     ClientConfig(ClientConfig),
+    /// Look after the cache: of the running service, or where none runs, of the store itself
+    Cache(Cache),
 }
 
 impl Command {
@@ -132,6 +134,7 @@ impl Command {
         let options = match self {
             Self::Reload => return Options::default(),
             Self::Serve(Serve { options })
+            | Self::Cache(Cache { options, .. })
             | Self::Validate(Validate { options, .. })
             | Self::Render(Render { options, .. })
             | Self::Explain(Explain { options, .. })
@@ -148,6 +151,66 @@ pub struct Serve {
     /// What is common to all commands.
     #[command(flatten)]
     pub options: Options,
+}
+
+/// Options of `cache`.
+#[derive(Clone, Debug, Args)]
+pub struct Cache {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub options: Options,
+    /// Print JSON, an object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CacheAction,
+}
+
+/// What to do with the cache.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheAction {
+    /// List images, or those that a name, a tag or a digest means
+    Ls {
+        /// `name`, `name:tag`, `name@digest` or a digest
+        image: Option<String>,
+    },
+    /// Tell how much there is, by repository and in all
+    Du,
+    /// Take images away, and of their content what no other image needs
+    Purge {
+        /// `name`, `name:tag`, `name@digest` or a digest
+        #[arg(required = true)]
+        images: Vec<String>,
+        /// Only tell what would go
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Read and hash what is kept; what is wrong is dropped, and fetched anew when it is wanted
+    Verify {
+        /// `name`, `name:tag`, `name@digest` or a digest [default: everything]
+        image: Option<String>,
+    },
+    /// Clean up now: what is marked goes, what is unused is marked
+    Gc {
+        /// Only tell what would go, and why
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Pull images, so that they are there when a job wants them
+    Warm {
+        /// `name`, `name:tag` or `name@digest`
+        images: Vec<String>,
+        /// A list, an image a line
+        #[arg(long, value_name = "LIST")]
+        file: Option<PathBuf>,
+        /// Platforms such as `linux/arm64`, of images that have several [default: this machine's]
+        #[arg(long = "platform", value_delimiter = ',', value_name = "OS/ARCH")]
+        platforms: Vec<String>,
+    },
 }
 
 /// Options of `validate`.

@@ -49,16 +49,24 @@ pub(super) enum Answer {
 /// systemd made (`RuntimeDirectory=`), else where systemd would make it for root, else in the
 /// user's own. None if there is no such place.
 pub(super) fn socket() -> Option<PathBuf> {
+    Some(directory()?.join("control.sock"))
+}
+
+/// Where the token of the admin API is, on the same terms.
+pub(super) fn token() -> Option<PathBuf> {
+    Some(directory()?.join("token"))
+}
+
+fn directory() -> Option<PathBuf> {
     // systemd separates several by colons, systemd.exec(5).
     let given = env::var("RUNTIME_DIRECTORY").ok();
     let given = given.as_deref().and_then(|all| all.split(':').next()).filter(|d| !d.is_empty());
-    let directory = match given {
+    Some(match given {
         Some(directory) => PathBuf::from(directory),
         None if rustix::process::geteuid().is_root() => "/run/registry-mirror".into(),
         None => {
             let own = env::var_os("XDG_RUNTIME_DIR").filter(|own| !own.is_empty())?;
             PathBuf::from(own).join("registry-mirror")
         }
-    };
-    Some(directory.join("control.sock"))
+    })
 }

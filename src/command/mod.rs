@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 
 mod as_user;
+mod cache;
 mod client_config;
 mod control;
 mod explain;
@@ -36,6 +37,14 @@ pub fn main() -> ExitCode {
             loaded.print_report();
             let refusal = loaded.refusal();
             loaded.settings.map_or(refusal, |settings| serve::run(options, settings))
+        }
+        Command::Cache(asked) => {
+            let loaded = load::settings(&options);
+            if loaded.settings.is_none() {
+                loaded.print_report();
+            }
+            let refusal = loaded.refusal();
+            loaded.settings.map_or(refusal, |settings| cache::run(&asked, settings))
         }
         Command::Reload => reload::run(&options),
         Command::Validate(asked) => {

@@ -22,7 +22,7 @@ use crate::{
     clock::{self, Clock},
     mirror::{Mirror, Node, Parts},
     server::{
-        self, Server, ServerConfig, StartError,
+        self, Server, ServerConfig, StartError, Token,
         tls::{Identity, TlsError},
     },
     settings::{Settings, Tls},
@@ -32,8 +32,9 @@ use crate::{
 };
 
 mod control;
+mod key;
 mod lifetime;
-mod parts;
+pub(super) mod parts;
 mod reloading;
 
 use control::Control;
@@ -119,10 +120,13 @@ async fn serve(
         let hub = Hub::new(config, engine.clone(), clock.clone(), metrics.clone());
         hub.map_err(parts::unusable)
     });
+    let token = Token::random();
+    let key = token.as_ref().and_then(key::Key::leave);
     let service = hub.and_then(|hub| {
         let upstream = Arc::new(hub.clone());
         let node = parts::node(options.host.as_ref());
-        Ok((open(settings.clone(), upstream, node, clock, metrics, engine.clone())?, hub))
+        let (settings, engine) = (settings.clone(), engine.clone());
+        Ok((open(settings, upstream, node, clock, metrics, engine, token)?, hub))
     });
     let (service, hub) = match service {
         Ok((service, hub)) => (Arc::new(service), hub),
@@ -150,6 +154,7 @@ async fn serve(
         let _ = control.await;
     }
     reloads.abort();
+    drop(key);
     code
 }
 
@@ -197,30 +202,17 @@ pub fn open(
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     engine: Handle,
+    token: Option<Token>,
 ) -> Result<Service, Failure> {
     let now = settings.load_full();
-    fs::create_dir_all(&now.data_path).map_err(|error| unwritable(&now.data_path, &error))?;
-    let stores = parts::stores(&now, &engine, &metrics)?;
-    let spool = now.data_path.join("spool");
-    fs::create_dir_all(&spool).map_err(|error| unwritable(&spool, &error))?;
+    make_directory(&now.data_path)?;
     let identity = identity(&now)?;
-    let mirror = Mirror::new(Parts {
-        far: stores.far,
-        near: stores.near,
-        records: stores.records,
-        upstream,
-        settings,
-        node: Arc::new(node),
-        clock,
-        metrics: metrics.clone(),
-        engine,
-        spool: spool.clone(),
-    })
-    .map_err(|error| unwritable(&spool, &error))?;
+    let mirror = mirror(settings, upstream, node, clock, metrics.clone(), engine)?;
     let config = ServerConfig {
         listen: SocketAddr::new(now.listen_address, now.listen_port),
         admin: now.admin_address,
         tls: identity,
+        token,
     };
     let server = server::start(config, mirror.clone(), metrics.clone()).map_err(|error| {
         let admin = matches!(&error, StartError::Listen { address, .. }
@@ -228,6 +220,42 @@ pub fn open(
         not_listening(&error, if admin { "admin_address" } else { "listen_port" })
     })?;
     Ok(Service { server, mirror, metrics })
+}
+
+/// Opens the stores and makes the mirror.
+///
+/// # Errors
+/// A directory cannot be used.
+pub(super) fn mirror(
+    settings: Arc<ArcSwap<Settings>>,
+    upstream: Arc<dyn Upstream>,
+    node: Node,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    engine: Handle,
+) -> Result<Mirror, Failure> {
+    let now = settings.load_full();
+    make_directory(&now.data_path)?;
+    let stores = parts::stores(&now, &engine, &metrics)?;
+    let spool = now.data_path.join("spool");
+    make_directory(&spool)?;
+    Mirror::new(Parts {
+        far: stores.far,
+        near: stores.near,
+        records: stores.records,
+        upstream,
+        settings,
+        node: Arc::new(node),
+        clock,
+        metrics,
+        engine,
+        spool: spool.clone(),
+    })
+    .map_err(|error| unwritable(&spool, &error))
+}
+
+fn make_directory(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|error| unwritable(path, &error))
 }
 
 fn identity(settings: &Settings) -> Result<Option<Arc<Identity>>, Failure> {

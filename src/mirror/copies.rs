@@ -128,6 +128,11 @@ impl Copies {
         self.is_right(key, file, length).await.then_some(found)
     }
 
+    /// How many bytes they take.
+    pub(super) fn bytes(&self) -> u64 {
+        lock(&self.inner.index).bytes()
+    }
+
     /// What is known of a copy.
     pub(super) async fn info(&self, key: &Key) -> Option<Info> {
         self.inner.store.head(key).await.ok().flatten()
@@ -272,7 +277,11 @@ impl Copies {
     }
 }
 
-fn hash(file: &File, length: u64, algorithm: Algorithm) -> io::Result<crate::oci::Digest> {
+pub(super) fn hash(
+    file: &File,
+    length: u64,
+    algorithm: Algorithm,
+) -> io::Result<crate::oci::Digest> {
     let mut hasher = Hasher::new(algorithm);
     let mut bytes = vec![0; STEP];
     let mut at = 0;

@@ -329,6 +329,19 @@ impl Keeper {
         self.upload(key, payload, meta).await.is_ok()
     }
 
+    /// How many bytes the copies on this node's disk take.
+    pub(super) fn copies_bytes(&self) -> u64 {
+        self.near.as_ref().map_or(0, Copies::bytes)
+    }
+
+    /// Takes content away, here and from the shared store.
+    pub(super) async fn drop(&self, key: &Key) -> Result<(), StoreError> {
+        if let Some(near) = &self.near {
+            near.forget(key).await?;
+        }
+        self.far.remove(std::slice::from_ref(key)).await
+    }
+
     /// Forgets content that turned out to be wrong.
     pub(super) async fn forget(&self, key: &Key) {
         let near = match &self.near {

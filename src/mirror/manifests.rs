@@ -69,6 +69,11 @@ impl Manifests {
             asking: Once::new(),
         }
     }
+
+    /// Forgets a manifest.
+    pub(super) fn forget(&self, key: &Key) {
+        self.known.remove(key);
+    }
 }
 
 impl Inner {
@@ -264,7 +269,7 @@ impl Inner {
     }
 
     /// The manifest from memory, disk or bucket, checked against its digest.
-    async fn kept(&self, key: &Key) -> Option<(Arc<Kept>, Verdict)> {
+    pub(super) async fn kept(&self, key: &Key) -> Option<(Arc<Kept>, Verdict)> {
         self.kept_of(key, None).await
     }
 

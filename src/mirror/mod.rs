@@ -27,6 +27,7 @@ mod buffer;
 mod copies;
 mod fill;
 mod flight;
+mod jobs;
 mod keep;
 mod listings;
 mod manifests;
@@ -44,6 +45,7 @@ mod visibility;
 pub use answer::{
     Blob, BlobBytes, ByteRange, CutOff, Health, Listing, Manifest, Refusal, Verdict, Want,
 };
+pub use jobs::{BadImage, Image, Job, Line, Listen};
 pub use node::Node;
 pub use sweep::{HeldBack, Reason, Step, SweepError, Swept, Tally, Tell};
 pub use usage::{Use, Used};

@@ -42,6 +42,9 @@ const WATERMARKS: (u64, u64) = (95, 85);
 /// How long ago another program must have written last.
 const ALONE: Duration = Duration::from_secs(3600);
 
+/// How many parts a clean-up walks over: 256 of public content, and one of all other.
+pub(super) const PARTS: u16 = 257;
+
 /// Told as a clean-up goes on.
 pub type Tell<'a> = &'a (dyn Fn(Step) + Send + Sync);
 
@@ -253,6 +256,13 @@ impl Inner {
         walk.all(reported).await?;
         let Walk { left, removed, .. } = walk;
         Ok(Swept { left, removed, held_back, ..Swept::default() })
+    }
+
+    /// Counts what there is.
+    pub(super) async fn count(&self, tell: Tell<'_>) -> Result<Tally, SweepError> {
+        let mut walk = Walk::new(self, tell, walk::now(self).await?, 0);
+        walk.all(reports::ByPart::new()).await?;
+        Ok(walk.left)
     }
 
     /// Whether there can be a lease; if not, this is the node that needs none.

@@ -1,4 +1,5 @@
-//! The admin port: health and metrics, open to who reaches it, and to no web page.
+//! The admin port: health and metrics, open to who reaches it, and to no web page. What it serves
+//! only to some is [`super::api`]'s.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -30,15 +31,25 @@ impl Admin {
         Self { shared, configured }
     }
 
-    /// The answer to one request.
-    pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
+    /// What all workers share.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Why a request is refused, whatever it asks for.
+    pub(super) fn refused(&self, request: &HttpRequest) -> Option<HttpResponse> {
         if request.headers().contains_key(ORIGIN) {
-            return plain(StatusCode::FORBIDDEN, "requests of web pages are refused\n");
+            return Some(plain(StatusCode::FORBIDDEN, "requests of web pages are refused\n"));
         }
         let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
         if !host.is_none_or(|host| is_ours(host, self.configured)) {
-            return plain(StatusCode::FORBIDDEN, "the Host header names another host\n");
+            return Some(plain(StatusCode::FORBIDDEN, "the Host header names another host\n"));
         }
+        None
+    }
+
+    /// The answer to a request that is not refused and asks for no job.
+    pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

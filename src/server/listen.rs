@@ -19,7 +19,11 @@ use futures_util::future::{Either, ready};
 use tokio::sync::watch;
 
 use super::{
-    ServerConfig, Shared, StartError, admin::Admin, handler::Worker, socket::listener,
+    ServerConfig, Shared, StartError,
+    admin::Admin,
+    api::{self, API},
+    handler::Worker,
+    socket::listener,
     tls::Identity,
 };
 
@@ -121,10 +125,7 @@ pub(super) fn admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Runni
     let failed = |source| StartError::Listen { address: config.admin, source };
     let server = HttpServer::new(move || {
         let admin = Rc::new(Admin::new(shared.clone(), configured));
-        App::new().default_service(move |request: ServiceRequest| {
-            let response = admin.answer(request.request());
-            ready(Ok::<_, Error>(request.into_response(response)))
-        })
+        App::new().default_service(move |request: ServiceRequest| look_after(&admin, request))
     })
     .workers(1)
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
@@ -137,6 +138,25 @@ pub(super) fn admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Runni
 }
 
 type Answer = Result<ServiceResponse, Error>;
+
+/// At once, unless it is for the API.
+fn look_after(admin: &Admin, request: ServiceRequest) -> impl Future<Output = Answer> + use<> {
+    let (request, payload) = request.into_parts();
+    let at_once = match admin.refused(&request) {
+        None if request.uri().path().starts_with(API) => None,
+        None => Some(admin.answer(&request)),
+        refused => refused,
+    };
+    if let Some(response) = at_once {
+        return Either::Left(ready(Ok(ServiceResponse::new(request, response))));
+    }
+    let shared = admin.shared();
+    let slow: Pin<Box<dyn Future<Output = Answer>>> = Box::pin(async move {
+        let response = api::answer(shared, request.clone(), payload).await;
+        Ok(ServiceResponse::new(request, response))
+    });
+    Either::Right(slow)
+}
 
 /// At once if the worker remembers the answer, else as a future.
 fn answer(worker: &Rc<Worker>, request: ServiceRequest) -> impl Future<Output = Answer> + use<> {

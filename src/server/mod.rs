@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::{clock::Clock, mirror::Mirror, settings::Settings, telemetry::Metrics};
 
 mod admin;
+mod api;
 mod body;
 mod conditions;
 mod handler;
@@ -32,6 +33,8 @@ mod socket;
 mod tally;
 pub mod tls;
 
+pub use api::Token;
+
 use query::Namespaces;
 use tally::Tallies;
 
@@ -44,6 +47,8 @@ pub struct ServerConfig {
     pub admin: SocketAddr,
     /// Who this server is, over TLS; none for plain HTTP.
     pub tls: Option<Arc<tls::Identity>>,
+    /// What the admin API asks for; none: nobody may use it.
+    pub token: Option<Token>,
 }
 
 /// Why there is no server.
@@ -74,6 +79,7 @@ struct Shared {
     age: AtomicU64,
     draining: AtomicBool,
     tallies: Tallies,
+    token: Option<Token>,
 }
 
 impl Shared {
@@ -83,6 +89,11 @@ impl Shared {
 
     fn age(&self) -> u64 {
         self.age.load(Ordering::Acquire)
+    }
+
+    /// Lets workers forget what they remember, be it even that a request under way brings it now.
+    fn forget(&self) {
+        self.age.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -120,6 +131,7 @@ pub fn start(config: ServerConfig, mirror: Mirror, metrics: Metrics) -> Result<S
         clock: parts.clock.clone(),
         draining: AtomicBool::new(false),
         tallies: Tallies::default(),
+        token: config.token.clone(),
         mirror,
         metrics,
     });
@@ -168,7 +180,7 @@ impl Server {
     /// before outlives this, be it even that a request under way brings it now.
     pub fn follow(&self, settings: &Settings) {
         self.shared.namespaces.store(Arc::new(Namespaces::of(&settings.upstream_url)));
-        self.shared.age.fetch_add(1, Ordering::AcqRel);
+        self.shared.forget();
     }
 
     /// Serves new connections with `tls` from now on, or without; those that are there go on as

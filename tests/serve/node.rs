@@ -110,7 +110,15 @@ impl Node {
         let service = loop {
             let (settings, upstream) = (settings.clone(), upstream.clone());
             let node = mirror::Node::new(vec!["node-1".into()]);
-            match open(settings, upstream, node, clock.clone(), metrics.clone(), engine.clone()) {
+            match open(
+                settings,
+                upstream,
+                node,
+                clock.clone(),
+                metrics.clone(),
+                engine.clone(),
+                None,
+            ) {
                 Ok(service) => break service,
                 Err(failure) if failure.message.contains("in use by another process") => {
                     assert!(Instant::now() < patience, "{failure}");

@@ -30,7 +30,7 @@ pub(crate) struct Node {
     pub(super) program: Program,
     pub(super) address: SocketAddr,
     base: String,
-    admin: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Node {

@@ -25,6 +25,7 @@ fn failure(change: impl FnOnce(&mut Settings)) -> Failure {
         Hand::new(),
         Metrics::new(),
         runtime.handle().clone(),
+        None,
     )
     .expect_err("a service that does not start")
 }

@@ -67,12 +67,12 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
 
 /// Who this node is: by the name that `--host` gives it, and by each that an inventory may have it
 /// under.
-pub(super) fn node(host: Option<&String>) -> Node {
+pub(in crate::command) fn node(host: Option<&String>) -> Node {
     Node::new(host.cloned().into_iter().chain(own_names()).collect())
 }
 
 /// The upstream that the settings name.
-pub(super) fn hub(settings: &Settings) -> Result<HubConfig, Failure> {
+pub(in crate::command) fn hub(settings: &Settings) -> Result<HubConfig, Failure> {
     let user = settings.docker_hub_username.clone();
     Ok(HubConfig {
         url: settings.upstream_url.clone(),
@@ -85,7 +85,7 @@ pub(super) fn hub(settings: &Settings) -> Result<HubConfig, Failure> {
 }
 
 /// Why that upstream cannot be asked.
-pub(super) fn unusable(error: BadUpstream) -> Failure {
+pub(in crate::command) fn unusable(error: BadUpstream) -> Failure {
     let variable = match error {
         BadUpstream::Url | BadUpstream::Client => "upstream_url",
         BadUpstream::Ca => "upstream_ca",

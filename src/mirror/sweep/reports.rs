@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Where reports lie.
-pub(super) const REPORTS: &str = "use/reports";
+const REPORTS: &str = "use/reports";
 /// Where the use of private content is kept, a record for each repository.
-pub(super) const PRIVATE: &str = "use/private";
+const PRIVATE: &str = "use/private";
 /// Where that of all other content is.
 const PUBLIC: &str = "use/public";
 /// The most lines of a report.
@@ -136,6 +136,45 @@ impl Inner {
                 return Ok(gathered);
             }
         }
+    }
+
+    /// The parts of private content of which something is known.
+    pub(super) async fn private_parts(&self) -> Result<HashSet<Part>, SweepError> {
+        let (mut parts, mut from) = (HashSet::new(), None);
+        loop {
+            let page = self.parts.records.list(PRIVATE, from).await?;
+            parts.extend(page.entries.iter().filter_map(|entry| {
+                let name = entry.path.strip_prefix(PRIVATE)?.strip_prefix('/')?;
+                Some(Part::Private(name.strip_suffix("/_")?.parse::<Name>().ok()?))
+            }));
+            from = page.next;
+            if from.is_none() {
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// Looks at all that is known of use, what was reported last included.
+    pub(in crate::mirror) async fn known_uses(
+        &self,
+        mut look: impl FnMut(&Key, &Used) + Send,
+    ) -> Result<(), SweepError> {
+        self.report_use().await?;
+        let mut seen = HashSet::new();
+        loop {
+            let gathered = self.gather(&seen).await?;
+            gathered.uses.values().flatten().for_each(|(key, used)| look(key, used));
+            seen.extend(gathered.paths);
+            if !gathered.more {
+                break;
+            }
+        }
+        let public = (0..=u8::MAX).map(Part::Public);
+        for part in public.chain(self.private_parts().await?) {
+            let known = Known::read(&*self.parts.records, &part, HashMap::new()).await?;
+            known.uses.iter().for_each(|(key, used)| look(key, used));
+        }
+        Ok(())
     }
 
     /// Removes reports that were merged.

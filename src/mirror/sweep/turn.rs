@@ -30,6 +30,8 @@ impl Inner {
     /// Cleans up whenever it is due, for ever.
     pub(in crate::mirror) async fn keep_clean(&self) {
         let mut told = None;
+        // A start has other things to do.
+        sleep(self.after_failure()).await;
         loop {
             match self.until_due().await {
                 Ok(wait) if !wait.is_zero() => sleep(wait.min(LOOK)).await,
@@ -88,7 +90,7 @@ impl Inner {
         };
         if let Some(why) = trouble.as_ref().filter(|why| told.as_ref() != Some(*why)) {
             let hint = ended.as_ref().err().and_then(hint);
-            tracing::warn!(why, hint, "nothing is cleaned up");
+            tracing::warn!(why, hint, "nothing is removed from the store");
         }
         *told = trouble;
         ended.is_ok()

@@ -7,16 +7,16 @@ use std::{
 };
 
 use super::{
-    Reason, Step, SweepError, Tally, Tell,
+    PARTS, Reason, Step, SweepError, Tally, Tell,
     lease::Lease,
-    reports::{ByPart, Known, PRIVATE, Part},
+    reports::{ByPart, Known, Part},
     spread::Spread,
     state::{self, Removable},
 };
 use crate::{
     clock::to_unix,
     mirror::{Inner, usage::Used},
-    oci::{Algorithm, Name},
+    oci::Algorithm,
     store::{Area, Key, Listed, Shard},
 };
 
@@ -108,12 +108,12 @@ impl<'a> Walk<'a> {
             }
             self.end(visit).await?;
             let done = u16::from(first) + 1;
-            (self.tell)(Step::Walked { parts: done, of: 257, left: self.left });
+            (self.tell)(Step::Walked { parts: done, of: PARTS, left: self.left });
         }
         self.private(reported).await?;
         let waiting = std::mem::take(&mut self.waiting);
         self.remove(waiting).await?;
-        (self.tell)(Step::Walked { parts: 257, of: 257, left: self.left });
+        (self.tell)(Step::Walked { parts: PARTS, of: PARTS, left: self.left });
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
     /// Private content is listed as one, repository after repository.
     async fn private(&mut self, mut reported: ByPart) -> Result<(), SweepError> {
         let (mut from, mut current): (_, Option<Visit>) = (None, None);
-        let mut unseen = self.private_parts().await?;
+        let mut unseen = self.mirror.private_parts().await?;
         unseen.extend(reported.keys().cloned());
         loop {
             let page = self.mirror.parts.far.list_private(from).await?;
@@ -163,22 +163,6 @@ impl<'a> Walk<'a> {
             self.end(visit).await?;
         }
         Ok(())
-    }
-
-    /// The parts of private content of which something is known.
-    async fn private_parts(&self) -> Result<HashSet<Part>, SweepError> {
-        let (mut parts, mut from) = (HashSet::new(), None);
-        loop {
-            let page = self.mirror.parts.records.list(PRIVATE, from).await?;
-            parts.extend(page.entries.iter().filter_map(|entry| {
-                let name = entry.path.strip_prefix(PRIVATE)?.strip_prefix('/')?;
-                Some(Part::Private(name.strip_suffix("/_")?.parse::<Name>().ok()?))
-            }));
-            from = page.next;
-            if from.is_none() {
-                return Ok(parts);
-            }
-        }
     }
 
     async fn begin(

@@ -6,7 +6,8 @@ use super::State;
 use crate::{
     clock::{from_unix, to_unix},
     mirror::Inner,
-    oci::{Name, Tag},
+    oci::{Digest, Name, Tag},
+    store::StoreError,
 };
 
 /// The record of a tag.
@@ -33,6 +34,27 @@ impl Inner {
             failed: None,
             before: None,
         })
+    }
+
+    /// What was written down of the tag: its digest, and the second since 1970 at which it was
+    /// checked.
+    pub(in crate::mirror) async fn tag_record(
+        &self,
+        name: &Name,
+        tag: &Tag,
+    ) -> Option<(Digest, u64)> {
+        let record: Record = self.read_record(&path(name, tag)).await?;
+        Some((record.digest?.parse().ok()?, record.checked_at))
+    }
+
+    /// Forgets the tag, and that it was ever known.
+    pub(in crate::mirror) async fn drop_tag(
+        &self,
+        name: &Name,
+        tag: &Tag,
+    ) -> Result<(), StoreError> {
+        self.tags.known.remove(&(name.clone(), tag.clone()));
+        self.parts.records.remove(&path(name, tag)).await
     }
 
     /// Writes down what the tag means.

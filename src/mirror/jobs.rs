@@ -1,0 +1,215 @@
+//! What those who look after the cache ask for: what is in it, whether it is right, what goes.
+//!
+//! A job is one JSON object and tells what it finds in lines, each one JSON object; so a command
+//! may do it itself, or have a running service do it, and show the same.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+mod catalogue;
+mod purge;
+mod verify;
+mod wanted;
+mod warm;
+
+use super::{Inner, Mirror, Step, SweepError};
+use crate::{clock::from_unix, store::StoreError};
+
+pub use wanted::{BadImage, Image};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Job {
+    /// Tell what images there are: all, or those that this means.
+    List {
+        /// None: all.
+        image: Option<Image>,
+    },
+    /// Tell how much there is, by repository and in all.
+    Usage,
+    /// Take images away, and of their content what no other image needs.
+    Purge {
+        /// Which.
+        images: Vec<Image>,
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+    /// Read and hash what is kept, and drop what is wrong.
+    Verify {
+        /// None: everything.
+        image: Option<Image>,
+    },
+    /// Clean up.
+    Clean {
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+    /// Pull images, so that they are there.
+    Warm {
+        /// Which.
+        images: Vec<Image>,
+        /// For which platforms (`linux/amd64`, `linux/arm/v7`), of images that have several.
+        platforms: Vec<String>,
+    },
+}
+
+/// What a job tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "kebab-case")]
+pub enum Line {
+    /// How far it is; `of` may grow.
+    Progress {
+        /// What is done.
+        done: u64,
+        /// Of how much.
+        of: u64,
+        /// What is being done.
+        what: String,
+    },
+    /// An image that is kept, or a manifest that was pulled by its digest.
+    Image {
+        /// Its repository.
+        repository: String,
+        /// Its tag; none if it is known by its digest alone.
+        tag: Option<String>,
+        /// The manifest's digest.
+        digest: String,
+        /// Bytes of all that it names, as far as their manifests are kept.
+        size: u64,
+        /// The second since 1970 of its last use that was reported.
+        used: Option<u64>,
+        /// The second since 1970 at which the tag was last checked.
+        checked: Option<u64>,
+        /// Whether the manifest itself is kept.
+        kept: bool,
+    },
+    /// How much of a repository is kept.
+    Repository {
+        /// Its name.
+        repository: String,
+        /// Images of it.
+        images: u64,
+        /// Bytes of them; what two of them share counts once.
+        size: u64,
+    },
+    /// Content that went, or would go.
+    Gone {
+        /// Its digest.
+        digest: String,
+        /// Its length in bytes, where that is known.
+        size: Option<u64>,
+        /// Why.
+        why: String,
+    },
+    /// Something that is not as it should be.
+    Fault {
+        /// What.
+        what: String,
+    },
+    /// The end, and whether all is as it should be.
+    Done {
+        /// What was done, in a sentence.
+        summary: String,
+        /// Whether nothing was found wrong.
+        fine: bool,
+    },
+    /// The end, before its time.
+    Failed {
+        /// Why.
+        why: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+/// Takes the lines of a job.
+pub type Listen<'a> = &'a (dyn Fn(Line) + Send + Sync);
+
+/// Why a job came to no end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+struct Stopped {
+    why: String,
+    hint: Option<String>,
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self { why: error.to_string(), hint: error.hint().map(str::to_owned) }
+    }
+}
+
+impl From<SweepError> for Stopped {
+    fn from(error: SweepError) -> Self {
+        match error {
+            SweepError::Store(error) => error.into(),
+            other => Self { why: other.to_string(), hint: None },
+        }
+    }
+}
+
+impl Mirror {
+    /// Does a job. The last line is [`Line::Done`] or [`Line::Failed`]. To be run on the engine.
+    pub async fn run(&self, job: Job, tell: Listen<'_>) {
+        let inner: &Arc<Inner> = &self.inner;
+        let ended = match job {
+            Job::List { image } => inner.list_images(image.as_ref(), tell).await,
+            Job::Usage => inner.tell_usage(tell).await,
+            Job::Purge { images, dry_run } => inner.purge(&images, dry_run, tell).await,
+            Job::Verify { image } => inner.verify(image.as_ref(), tell).await,
+            Job::Clean { dry_run } => inner.clean(dry_run, tell).await,
+            Job::Warm { images, platforms } => self.warm(&images, &platforms, tell).await,
+        };
+        if let Err(Stopped { why, hint }) = ended {
+            tell(Line::Failed { why, hint });
+        }
+    }
+}
+
+impl Inner {
+    async fn clean(&self, dry_run: bool, tell: Listen<'_>) -> Result<(), Stopped> {
+        let step = |step: Step| match step {
+            Step::Walked { parts, of, left } => tell(Line::Progress {
+                done: parts.into(),
+                of: of.into(),
+                what: format!("{} objects, {} bytes stay", left.objects, left.bytes),
+            }),
+            Step::WouldRemove { key, size, last, reason } => tell(Line::Gone {
+                digest: key.digest.to_string(),
+                size: Some(size),
+                why: format!("{}, last used {}", reason.as_str(), date(last)),
+            }),
+        };
+        let swept = if dry_run {
+            self.would_sweep(&step).await?
+        } else {
+            let swept = self.sweep(&step).await?;
+            super::lock(&self.swept).take();
+            swept
+        };
+        let word = if dry_run { "would go" } else { "went" };
+        let mut summary = format!(
+            "{} objects ({} bytes) {word}, {} ({} bytes) stay",
+            swept.removed.objects, swept.removed.bytes, swept.left.objects, swept.left.bytes
+        );
+        if let (1.., Some(due)) = (swept.marked, swept.due) {
+            let due = date(crate::clock::to_unix(due));
+            summary += &format!("; {} bytes are marked and go from {due} on", swept.marked);
+        }
+        if let Some(why) = &swept.held_back {
+            tell(Line::Fault { what: format!("nothing is removed now: {why}") });
+        }
+        tell(Line::Done { summary, fine: true });
+        Ok(())
+    }
+}
+
+/// A second since 1970 as people read it (RFC 3339, UTC).
+fn date(seconds: u64) -> String {
+    crate::clock::rfc3339(from_unix(seconds))
+}
+
+/// Lengths by digest, so that what is shared counts once.
+type Lengths = HashMap<crate::oci::Digest, u64>;

@@ -1,0 +1,182 @@
+//! `cache`: the same answers from a running service and, where none runs, from its store.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::{
+    client::{ask, get},
+    reload::Node,
+};
+use crate::support::{
+    hub::{Hub, Kind, noise},
+    run::Ran,
+};
+
+impl Node {
+    fn cache(&self, words: &[&str]) -> Ran {
+        self.bench.run([&["cache", "-i", "mirror.yml"], words].concat())
+    }
+
+    fn token(&self) -> String {
+        fs::read_to_string(self.bench.path().join("runtime/token")).unwrap().trim().to_owned()
+    }
+
+    fn pull(&self, name: &str, tag: &str, blobs: &[String]) {
+        assert_eq!(get(self.address, &format!("/v2/{name}/manifests/{tag}")).status, 200);
+        for blob in blobs {
+            assert_eq!(get(self.address, &format!("/v2/{name}/blobs/{blob}")).status, 200);
+        }
+    }
+
+    /// Where the store keeps content.
+    fn file(&self, digest: &str) -> std::path::PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let path = format!("data/store/content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
+        self.bench.path().join(path)
+    }
+
+    fn end(mut self) -> Self {
+        self.signal(rustix::process::Signal::TERM);
+        self.program.0.wait().unwrap();
+        self
+    }
+}
+
+/// Two images that share a layer, pulled.
+fn pulled() -> (Hub, Node, [String; 3], [String; 2]) {
+    let hub = Hub::start();
+    let layers = [noise(1, 50_000), noise(2, 60_000), noise(3, 70_000)];
+    let one = hub.image("library/one", "1", &[layers[0].clone(), layers[1].clone()]);
+    let two = hub.image("library/two", "2", &[layers[1].clone(), layers[2].clone()]);
+    let node = Node::start(&hub.url(), "tag_ttl: 1h\n");
+    for (name, tag, image) in [("library/one", "1", &one), ("library/two", "2", &two)] {
+        let blobs: Vec<String> = image
+            .layers
+            .iter()
+            .chain([&image.config])
+            .map(|content| content.digest.to_string())
+            .collect();
+        node.pull(name, tag, &blobs);
+    }
+    let digests = layers.map(|layer| registry_mirror::oci::Digest::sha256(&layer).to_string());
+    (hub, node, digests, [one.digest.to_string(), two.digest.to_string()])
+}
+
+#[test]
+fn both_ways_tell_the_same() {
+    let (_hub, node, _, [one, two]) = pulled();
+    let first = node.cache(&["ls"]).ended(0).says(&["2 images"]);
+    for part in ["library/one:1", "library/two:2", &one, &two, "KiB", "used 20"] {
+        assert!(first.stdout.contains(part), "`{part}` is missing:\n{}", first.stdout);
+    }
+    node.cache(&["ls", "two:2"]).ended(0).hides(&["library/one"]);
+    let usage = node.cache(&["du"]).ended(0).says(&["7 objects", "in the store"]);
+    node.cache(&["verify"]).ended(0).says(&["7 objects", "0 were wrong"]);
+    node.cache(&["gc", "--dry-run"]).ended(0).says(&["0 objects (0 bytes) would go, 7 "]);
+    node.cache(&["gc"]).ended(0).says(&["0 objects (0 bytes) went, 7 "]);
+    node.cache(&["ls", "three"]).ended(1);
+    let json = node.cache(&["du", "--json"]);
+    let lines: Vec<serde_json::Value> =
+        json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["line"], "repository");
+    assert_eq!(lines[2]["fine"], true, "{lines:?}");
+
+    let node = node.end();
+    assert!(!node.bench.path().join("runtime/token").exists(), "it outlived its service");
+    assert_eq!(node.cache(&["ls"]).ended(0).stdout, first.stdout);
+    assert_eq!(node.cache(&["du"]).ended(0).stdout, usage.stdout);
+}
+
+#[test]
+fn purging_takes_what_nobody_else_needs_and_workers_forget_it() {
+    let (hub, node, [only_one, shared, only_two], [one, two]) = pulled();
+    node.cache(&["purge", "one:1", "--dry-run"]).ended(0).prints(&[&only_one]);
+    assert!(node.file(&only_one).exists() && node.file(&one).exists());
+    let asked = hub.count(Kind::Manifest);
+    node.cache(&["purge", "one:1"]).ended(0).says(&["1 images or blobs went"]);
+    let there = |digest: &String| node.file(digest).exists();
+    assert!(!there(&only_one) && !there(&one), "they are still there");
+    assert!(there(&shared) && there(&only_two) && there(&two), "another image needs them");
+    assert_eq!(get(node.address, "/v2/library/one/manifests/1").status, 200);
+    assert_eq!(hub.count(Kind::Manifest), asked + 1, "a worker remembered it");
+    node.cache(&["purge", &only_two]).ended(0);
+    assert!(!there(&only_two), "whoever names a digest means it");
+    node.cache(&["purge", "nothing"]).ended(1).says(&["nothing of that is kept"]);
+}
+
+#[test]
+fn what_was_damaged_is_found_dropped_and_fetched_anew() {
+    let (hub, node, [damaged, ..], _) = pulled();
+    let node = node.end();
+    fs::write(node.file(&damaged), noise(9, 50_000)).unwrap();
+    let found = node.cache(&["verify", "library/one"]);
+    found.ended(1).says(&[&format!("`{damaged}` was damaged and is dropped"), "1 were wrong"]);
+    assert!(!node.file(&damaged).exists());
+    node.cache(&["verify"]).ended(0).says(&["6 objects"]);
+    let blobs = hub.count(Kind::Blob);
+    node.cache(&["warm", "one:1"]).ended(0).says(&["1 of 1 images are kept"]);
+    assert_eq!(hub.count(Kind::Blob), blobs + 1, "only what was missing");
+    node.cache(&["verify"]).ended(0).says(&["7 objects"]);
+}
+
+#[test]
+fn warming_pulls_the_wanted_platforms_and_stops_at_the_limit() {
+    let hub = Hub::start();
+    hub.index("library/many", "1");
+    let images: Vec<String> = (0..5).map(|number| format!("library/w{number}:1")).collect();
+    for image in &images {
+        hub.image(image.split_once(':').unwrap().0, "1", &[noise(image.len() as u64, 100)]);
+    }
+    let node = Node::start(&hub.url(), "");
+    node.cache(&["warm", "many:1", "--platform", "linux/amd64"]).ended(0);
+    let list = format!("# ours\n{}  # the first\n\n{}\n", images[0], images[1]);
+    node.bench.write("list", list);
+    node.cache(&["warm", "--file", "list"]).ended(0).says(&["2 of 2 images are kept"]);
+    node.cache(&["warm", "many:1", "--platform", "plan9/vax"]).ended(1);
+    node.cache(&["warm"]).ended(2).says(&["there is nothing to pull"]);
+    node.cache(&["warm", "Not/An-Image"]).ended(2).says(&["not an image", "hint:"]);
+
+    hub.anonymous_limit(Some(1));
+    hub.refill();
+    let words: Vec<&str> =
+        ["warm"].into_iter().chain(images[2..].iter().map(String::as_str)).collect();
+    let stopped = node.cache(&words);
+    stopped
+        .ended(2)
+        .says(&["the upstream's limit is reached, and 2 images are left", "hint: go on at"]);
+    let pulls = hub.count(Kind::Manifest);
+    node.cache(&words).ended(2);
+    assert_eq!(hub.count(Kind::Manifest), pulls, "it hammered");
+}
+
+#[test]
+fn only_who_may_read_the_token_is_answered() {
+    let hub = Hub::start();
+    let node = Node::start(&hub.url(), "log_level: debug\n");
+    let (path, token) = (node.bench.path().join("runtime/token"), node.token());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(token.len(), 64);
+    let status = |headers: &[(&str, &str)]| ask(node.admin, "POST", "/api/v1/jobs", headers).status;
+    let bearer = format!("Bearer {token}");
+    assert_eq!(status(&[]), 401);
+    assert_eq!(status(&[("authorization", "Bearer 0")]), 401);
+    assert_eq!(status(&[("authorization", &token)]), 401);
+    assert_eq!(status(&[("authorization", &bearer)]), 400, "no job");
+    assert_eq!(status(&[("authorization", &bearer), ("origin", "http://x")]), 403);
+    assert_eq!(status(&[("authorization", &bearer), ("host", "evil.example")]), 403);
+    let other = |path: &str| ask(node.admin, "GET", path, &[("authorization", &bearer)]).status;
+    assert_eq!((other("/api/v1/jobs"), other("/api/v1/else"), other("/api/")), (405, 404, 404));
+    assert_eq!(get(node.address, "/api/v1/jobs").status, 404, "clients have no such thing");
+    let said = node.cache(&["du"]);
+    for text in [node.log(), said.stdout, said.stderr] {
+        assert!(!text.contains(&token), "it is printed:\n{text}");
+    }
+
+    // Another's token, or one that a service that was killed left behind.
+    fs::write(&path, "0".repeat(64)).unwrap();
+    node.cache(&["du"]).ended(2).says(&["does not take the token"]);
+    fs::write(&path, &token).unwrap();
+    let mut node = node;
+    node.program.0.kill().unwrap();
+    node.program.0.wait().unwrap();
+    node.cache(&["du"]).ended(0);
+}
