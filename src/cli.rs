@@ -133,8 +133,8 @@ impl Command {
     pub fn options(&self) -> Options {
         let options = match self {
             Self::Reload => return Options::default(),
+            Self::Cache(Cache { options, action, .. }) => return options.and(action.options()),
             Self::Serve(Serve { options })
-            | Self::Cache(Cache { options, .. })
             | Self::Validate(Validate { options, .. })
             | Self::Render(Render { options, .. })
             | Self::Explain(Explain { options, .. })
@@ -172,13 +172,23 @@ pub struct Cache {
 pub enum CacheAction {
     /// List images, or those that a name, a tag or a digest means
     Ls {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest
         image: Option<String>,
     },
     /// Tell how much there is, by repository and in all
-    Du,
+    Du {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
+    },
     /// Take images away, and of their content what no other image needs
     Purge {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest
         #[arg(required = true)]
         images: Vec<String>,
@@ -191,17 +201,32 @@ pub enum CacheAction {
     },
     /// Read and hash what is kept; what is wrong is dropped, and fetched anew when it is wanted
     Verify {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest [default: everything]
         image: Option<String>,
     },
     /// Clean up now: what is marked goes, what is unused is marked
     Gc {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
         /// Only tell what would go, and why
         #[arg(long)]
         dry_run: bool,
     },
+    /// Write down for `registry:2` what it needs to serve what is in use: the way back
+    Links {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
+    },
     /// Pull images, so that they are there when a job wants them
     Warm {
+        /// What is common to all commands.
+        #[command(flatten)]
+        options: Options,
         /// `name`, `name:tag` or `name@digest`
         images: Vec<String>,
         /// A list, an image a line
@@ -211,6 +236,21 @@ pub enum CacheAction {
         #[arg(long = "platform", value_delimiter = ',', value_name = "OS/ARCH")]
         platforms: Vec<String>,
     },
+}
+
+impl CacheAction {
+    /// What stands after the action.
+    fn options(&self) -> &Options {
+        match self {
+            Self::Ls { options, .. }
+            | Self::Du { options }
+            | Self::Purge { options, .. }
+            | Self::Verify { options, .. }
+            | Self::Gc { options, .. }
+            | Self::Links { options }
+            | Self::Warm { options, .. } => options,
+        }
+    }
 }
 
 /// Options of `validate`.
@@ -351,4 +391,6 @@ pub enum RenderFormat {
     Yaml,
     /// One JSON object
     Json,
+    /// config.yml of `registry:2.8` for the same bucket: the way back
+    Distribution,
 }

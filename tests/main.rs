@@ -5,6 +5,7 @@
 mod support;
 
 mod client_config;
+mod distribution;
 mod docs;
 mod explain;
 mod house;

@@ -62,16 +62,19 @@ pub(super) fn run(asked: &cli::Cache, settings: Settings) -> ExitCode {
 
 fn job(action: &CacheAction) -> Result<Job, NoAnswer> {
     Ok(match action {
-        CacheAction::Ls { image } => Job::List { image: image.as_deref().map(read).transpose()? },
-        CacheAction::Du => Job::Usage,
+        CacheAction::Ls { image, .. } => {
+            Job::List { image: image.as_deref().map(read).transpose()? }
+        }
+        CacheAction::Du { .. } => Job::Usage,
         CacheAction::Purge { images, dry_run, .. } => {
             Job::Purge { images: read_all(images)?, dry_run: *dry_run }
         }
-        CacheAction::Verify { image } => {
+        CacheAction::Verify { image, .. } => {
             Job::Verify { image: image.as_deref().map(read).transpose()? }
         }
-        CacheAction::Gc { dry_run } => Job::Clean { dry_run: *dry_run },
-        CacheAction::Warm { images, file, platforms } => {
+        CacheAction::Gc { dry_run, .. } => Job::Clean { dry_run: *dry_run },
+        CacheAction::Links { .. } => Job::HandBack,
+        CacheAction::Warm { images, file, platforms, .. } => {
             let mut all = images.clone();
             if let Some(path) = file {
                 let text = fs::read_to_string(path).map_err(|error| {

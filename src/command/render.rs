@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::{cli::RenderFormat, settings};
+use crate::{
+    cli::RenderFormat,
+    settings::{self, NotABucket, Settings, Tls},
+};
 
-use super::{Loaded, NO_VERDICT, stdout};
+use super::{Loaded, NO_VERDICT, REFUSED, stdout};
 
 /// Prints the settings on stdout; what there is to say goes to stderr.
 pub(super) fn run(loaded: &Loaded, format: RenderFormat) -> ExitCode {
@@ -16,9 +19,34 @@ pub(super) fn run(loaded: &Loaded, format: RenderFormat) -> ExitCode {
             settings::to_yaml(settings, &loaded.summary.origins, write)
         }
         RenderFormat::Json => format!("{:#}\n", settings::to_json(settings)),
+        RenderFormat::Distribution => match distribution(settings) {
+            Ok(text) => text,
+            Err(error) => {
+                eprintln!("error: {error}\nhint: set registry_mirror_store to `s3`");
+                return ExitCode::from(REFUSED);
+            }
+        },
     };
     match stdout::write(&text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(()) => ExitCode::from(NO_VERDICT),
     }
+}
+
+/// What stands in front of the configuration of `registry:2`, and that.
+fn distribution(settings: &Settings) -> Result<String, NotABucket> {
+    let config = settings::to_distribution(settings)?;
+    let mut text = format!(
+        "# For `{}`. First run `registry-mirror cache links`, with this mirror stopped on all nodes\n\
+         # but one: it writes down in the bucket what that program needs to find.\n",
+        settings.docker_image.escape_debug()
+    );
+    if !settings.docker_hub_username.is_empty() {
+        text += "# The password goes into its environment, as REGISTRY_PROXY_PASSWORD.\n";
+    }
+    if settings.tls != Tls::Off && config["http"].get("tls").is_none() {
+        text += "# Its certificate and key must be files: name them under `http: tls:`.\n";
+    }
+    text += &serde_yaml::to_string(&config).unwrap_or_default();
+    Ok(text)
 }

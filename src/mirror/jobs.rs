@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+mod back;
 mod catalogue;
 mod purge;
 mod verify;
@@ -46,6 +47,8 @@ pub enum Job {
         /// Only tell what would go.
         dry_run: bool,
     },
+    /// Write down for `registry:2` what it needs to serve what is in use.
+    HandBack,
     /// Pull images, so that they are there.
     Warm {
         /// Which.
@@ -160,6 +163,7 @@ impl Mirror {
             Job::Purge { images, dry_run } => inner.purge(&images, dry_run, tell).await,
             Job::Verify { image } => inner.verify(image.as_ref(), tell).await,
             Job::Clean { dry_run } => inner.clean(dry_run, tell).await,
+            Job::HandBack => inner.hand_back(tell).await,
             Job::Warm { images, platforms } => self.warm(&images, &platforms, tell).await,
         };
         if let Err(Stopped { why, hint }) = ended {

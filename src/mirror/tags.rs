@@ -168,7 +168,7 @@ impl Inner {
                 }
                 Err(refusal(error, Refusal::NoManifest))
             }
-            Err(error) => match known {
+            Err(error) => match self.newer_link(known, name, tag).await {
                 Some(state) if age(now, state.checked_at) <= settings.tag_max_stale.0 => {
                     tracing::warn!(repository = %name, %tag, %error, "a stale tag is served");
                     self.stand(key, state, why(&error), settings)

@@ -18,6 +18,7 @@ mod change;
 mod check;
 mod coerce;
 mod defaults;
+mod distribution;
 pub mod document;
 mod environment;
 mod explain;
@@ -42,6 +43,7 @@ mod url;
 mod write;
 
 pub use change::Changed;
+pub use distribution::{NotABucket, to_distribution};
 pub use explain::{Explanation, Said, explain};
 pub use kind::Kind;
 pub use layers::{Winners, join};

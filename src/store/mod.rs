@@ -2,6 +2,7 @@
 //! [`Records`]. Both exist on a directory ([`fs`]) and in a bucket ([`s3`]), and one conformance
 //! suite runs over every kind.
 
+mod back;
 pub mod fs;
 mod ground;
 mod link;
@@ -14,8 +15,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::oci::{Algorithm, Digest, MediaType, Name};
+use crate::oci::{Algorithm, Digest, MediaType, Name, Tag};
 
+pub use back::BackLink;
 pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
@@ -269,6 +271,29 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// of the repository `name`. What this mirror wrote needs no such word.
     async fn belongs(&self, _name: &Name, _digest: &Digest) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    /// What that program says that a tag means, and when it found that out; none if it says nothing.
+    async fn tag_link(
+        &self,
+        _name: &Name,
+        _tag: &Tag,
+    ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
+        Ok(None)
+    }
+
+    /// Writes down for that program what it is to find, beside content that is there.
+    async fn hand_back(&self, _links: &[BackLink]) -> Result<(), StoreError> {
+        Err(StoreError::Misconfigured {
+            what: "a directory is laid out in a way of our own".into(),
+            hint: "only a bucket can be handed back to `registry:2`".into(),
+        })
+    }
+
+    /// Lets that program forget when it wanted to remove what is here. What it does not know of, it
+    /// keeps.
+    async fn forget_schedule(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// An address from which clients may read the content themselves; none where the store has no

@@ -4,6 +4,7 @@
 //! A read whose asker goes away is given up; a write goes on to its end, so that no upload is left
 //! half done. Nothing here waits for the bucket before it is first asked for something.
 
+mod back;
 mod body;
 mod client;
 mod encryption;
@@ -36,11 +37,11 @@ use aws_sdk_s3::{
 
 use self::{encryption::Encryption, others::ServerClock, spawned::Spawned};
 use super::{
-    Abilities, Area, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put, Shard,
-    Store, StoreError, StrayUpload,
+    Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put,
+    Shard, Store, StoreError, StrayUpload,
 };
 use crate::{
-    oci::{Algorithm, Digest, Name},
+    oci::{Algorithm, Digest, Name, Tag},
     telemetry::Metrics,
 };
 
@@ -222,6 +223,25 @@ impl Store for S3 {
             Ok(false)
         })
         .await
+    }
+
+    async fn tag_link(
+        &self,
+        name: &Name,
+        tag: &Tag,
+    ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
+        let (name, tag) = (name.clone(), tag.clone());
+        self.read("GetObject", |inner| async move { inner.tag_link(&name, &tag).await }).await
+    }
+
+    async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
+        let links = links.to_vec();
+        self.write("PutObject", |inner| async move { inner.hand_back(&links).await }).await
+    }
+
+    async fn forget_schedule(&self) -> Result<(), StoreError> {
+        let forget = |inner: Arc<Inner>| async move { inner.delete_one(keys::SCHEDULER).await };
+        self.write("DeleteObject", forget).await
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {

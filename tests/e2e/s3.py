@@ -94,6 +94,32 @@ def adopted(lab, upstream, bucket, pulls):
     lab.check("without a GET upstream", not gets, str(gets or ""))
 
 
+def handed_back(lab, upstream, bucket, mirror, pulls):
+    """What only this mirror cached is served by docker-registry, with no upstream at all."""
+    pulls.push("e2e-back")
+    pulls.mirror = mirror
+    lab.check("an image is cached by this mirror alone", pulls.pull("e2e-back"))
+    lab.wait("the bucket to be filled", lambda: filled(bucket, pulls.blobs["e2e-back"]))
+    told = mirror.asked("cache", "links", "--json")
+    lab.check("the way back is written down", told is not None and '"fine":true' in told, told or "")
+    port = free_port()
+    config = lab.dir / "back.yml"
+    text = mirror.asked("render", "--format", "distribution") or ""
+    lab.check("the configuration for it says what must be done first", "cache links" in text)
+    config.write_text(text)
+    old = lab.start("docker-registry-back", ["docker-registry", "serve", config], {
+        "REGISTRY_HTTP_ADDR": f"127.0.0.1:{port}",
+        "REGISTRY_STORAGE_S3_ACCESSKEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "REGISTRY_STORAGE_S3_SECRETKEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"]})
+    lab.wait("docker-registry", lambda: request(f"http://127.0.0.1:{port}/v2/").status == 200, process=old)
+    upstream.process.stop()
+    target = lab.dir / "handed-back"
+    done = lab.run(["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false",
+                    f"docker://127.0.0.1:{port}/library/e2e-back:1", f"dir:{target}"], fatal=False)
+    lab.check("docker-registry serves it with its upstream stopped", done is not None)
+    upstream.start()
+
+
 def main():
     with Lab("s3") as lab:
         upstream, bucket = Upstream(lab).start(), SeaweedFS(lab).start()
@@ -150,6 +176,7 @@ def main():
         again = upstream.pulls()[begun:]
         lab.check("without a GET upstream", not again, str(again or ""))
         redirected(lab, upstream, bucket, mirror, pulls)
+        handed_back(lab, upstream, bucket, mirror, pulls)
         adopted(lab, upstream, bucket, pulls)
 
 

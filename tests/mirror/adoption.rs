@@ -1,10 +1,13 @@
 //! A bucket that `registry:2` filled: warm on the first day, and trusted in nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use registry_mirror::{
     mirror::{Refusal, Want},
     oci::{Digest, Reference},
     store::{Area, Key, Meta},
+    upstream::UpstreamError,
 };
 
 use super::{APP, Bench, TYPE, body, count, name, noise};
@@ -79,4 +82,64 @@ async fn what_is_damaged_in_it_is_never_whole_and_is_replaced() {
     bench.mirror.idle().await;
     assert_eq!(holds(&bench, digest), Some(bytes));
     assert_eq!(holds(&bench, manifest), Some(Bytes::from(text)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_hub_is_away_the_links_of_the_old_registry_say_what_a_tag_means() {
+    let bench = Bench::new();
+    let text = Bytes::from_static(br#"{"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#);
+    let digest = Digest::sha256(&text);
+    put(&bench, digest, text.clone(), &[APP]);
+    let link = |bench: &Bench, tag: &str, age: u64| {
+        let at = bench.now() - Duration::from_secs(age);
+        let key = (name(APP), tag.parse().unwrap());
+        bench.far.tag_links.lock().unwrap().insert(key, (digest, at));
+    };
+    // The repository is known to be public, and tag `gone` to be none.
+    bench.script.manifest(APP, "other", TYPE, "{}");
+    bench.tag("other").await.unwrap();
+    assert_eq!(bench.tag("gone").await.unwrap_err(), Refusal::NoManifest);
+    bench.mirror.idle().await;
+    bench.clock.advance(Duration::from_secs(600));
+    bench.script.fail(Some(UpstreamError::passing("away")));
+
+    link(&bench, "1", 3600);
+    let answer = bench.tag("1").await.unwrap();
+    assert_eq!((answer.digest, answer.bytes), (digest, Some(text)));
+    assert!(answer.stale.is_some(), "it says that it is old");
+    link(&bench, "ancient", 31 * 86_400);
+    assert!(bench.tag("ancient").await.is_err(), "older than `tag_max_stale`");
+    assert!(bench.tag("none").await.is_err());
+    // What we found out ourselves is newer.
+    let other = bench.tag("other").await.unwrap().digest;
+    link(&bench, "other", 3600);
+    assert_eq!(
+        bench
+            .restarted()
+            .manifest(&name(APP), &Reference::Tag("other".parse().unwrap()), Want::Body)
+            .await
+            .unwrap()
+            .digest,
+        other
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_the_hub_said_is_gone_does_not_come_back_by_an_older_link() {
+    let bench = Bench::new();
+    let manifest = bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    bench.tag("1").await.unwrap();
+    bench.mirror.idle().await;
+    let key = (name(APP), "1".parse().unwrap());
+    bench.far.tag_links.lock().unwrap().insert(key, (manifest, bench.now()));
+    bench.clock.advance(Duration::from_secs(600));
+    bench.script.untag(APP, "1");
+    assert_eq!(bench.tag("1").await.unwrap_err(), Refusal::NoManifest);
+    bench.mirror.idle().await;
+    bench.clock.advance(Duration::from_secs(600));
+    bench.script.fail(Some(UpstreamError::passing("away")));
+    for mirror in [bench.mirror.clone(), bench.restarted()] {
+        let asked = Reference::Tag("1".parse().unwrap());
+        assert!(mirror.manifest(&name(APP), &asked, Want::Body).await.is_err());
+    }
 }

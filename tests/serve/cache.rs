@@ -13,7 +13,7 @@ use crate::support::{
 
 impl Node {
     fn cache(&self, words: &[&str]) -> Ran {
-        self.bench.run([&["cache", "-i", "mirror.yml"], words].concat())
+        self.bench.run([&["cache"], words, &["-i", "mirror.yml"]].concat())
     }
 
     fn token(&self) -> String {
@@ -79,6 +79,9 @@ fn both_ways_tell_the_same() {
         json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["line"], "repository");
     assert_eq!(lines[2]["fine"], true, "{lines:?}");
+
+    node.bench.run(["-i", "mirror.yml", "cache", "du"]).ended(0);
+    node.cache(&["links"]).ended(2).says(&["only a bucket can be handed back to `registry:2`"]);
 
     let node = node.end();
     assert!(!node.bench.path().join("runtime/token").exists(), "it outlived its service");

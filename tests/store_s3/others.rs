@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use registry_mirror::oci::Algorithm;
+use registry_mirror::{
+    oci::{Algorithm, Digest, Name, Tag},
+    store::BackLink,
+};
 
 use super::*;
 
@@ -59,4 +62,46 @@ async fn an_old_registry_at_work_is_seen() {
     assert!(uploading > scheduled + DAY / 2, "the upload is newer: {uploading:?}");
     bucket.fail("ListMultipartUploads", Fault::Status(403, "AccessDenied"), 1);
     assert_eq!(s3.other_writer().await.unwrap(), Some(scheduled), "what may be seen is enough");
+}
+
+#[tokio::test]
+async fn links_are_those_of_the_old_registry() {
+    let bucket = Bucket::new();
+    let s3 = open(&bucket);
+    let name: Name = "library/app".parse().unwrap();
+    let tag: Tag = "1".parse().unwrap();
+    assert_eq!(s3.tag_link(&name, &tag).await.unwrap(), None);
+    let [manifest, blob] = [b"manifest", b"blob1234"].map(|text| Digest::sha256(text));
+    bucket.put("scheduler-state.json", "{}");
+    let links = [
+        BackLink::Blob(name.clone(), blob),
+        BackLink::Manifest(name.clone(), manifest),
+        BackLink::Tag(name.clone(), tag.clone(), manifest),
+    ];
+    for _ in 0..2 {
+        s3.hand_back(&links).await.unwrap();
+        s3.forget_schedule().await.unwrap();
+    }
+    let base = "docker/registry/v2/repositories/library/app";
+    let (m, b) = (manifest.hex(), blob.hex());
+    assert_eq!(
+        bucket.keys(),
+        [
+            format!("{base}/_layers/sha256/{b}/link"),
+            format!("{base}/_manifests/revisions/sha256/{m}/link"),
+            format!("{base}/_manifests/tags/1/current/link"),
+            format!("{base}/_manifests/tags/1/index/sha256/{m}/link"),
+        ]
+    );
+    for key in bucket.keys() {
+        let named = if key.contains("_layers") { blob } else { manifest };
+        assert_eq!(bucket.bytes(&key).unwrap(), named.to_string());
+    }
+    let (linked, _) = s3.tag_link(&name, &tag).await.unwrap().unwrap();
+    assert_eq!(linked, manifest);
+    assert!(s3.belongs(&name, &blob).await.unwrap() && s3.belongs(&name, &manifest).await.unwrap());
+    for garbage in ["", "sha256:1", "md5:abc", &"x".repeat(1000)] {
+        bucket.put(&format!("{base}/_manifests/tags/1/current/link"), garbage.to_owned());
+        assert_eq!(s3.tag_link(&name, &tag).await.unwrap(), None, "{garbage}");
+    }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use registry_mirror::{
     clock::Clock,
-    oci::{Digest, Name, Reference},
+    oci::{Digest, Name, Reference, Tag},
     store::{
         Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
         Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
@@ -332,6 +332,7 @@ pub struct Memory {
     pub content: Mutex<BTreeMap<Path, (Bytes, Meta, SystemTime)>>,
     /// What another program says of which repository its content is.
     pub links: Mutex<HashSet<(Name, Digest)>>,
+    pub tag_links: Mutex<HashMap<(Name, Tag), (Digest, SystemTime)>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
     /// When another program wrote last.
     pub other_writer: Mutex<Option<SystemTime>>,
@@ -386,6 +387,7 @@ impl Memory {
             clock,
             content: Mutex::default(),
             links: Mutex::default(),
+            tag_links: Mutex::default(),
             records: Mutex::default(),
             other_writer: Mutex::default(),
             uploads: Mutex::default(),
@@ -464,6 +466,14 @@ impl Store for Memory {
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
         Ok(self.links.lock().unwrap().contains(&(name.clone(), *digest)))
+    }
+
+    async fn tag_link(
+        &self,
+        name: &Name,
+        tag: &Tag,
+    ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
+        Ok(self.tag_links.lock().unwrap().get(&(name.clone(), tag.clone())).copied())
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {

@@ -20,6 +20,13 @@ pub(super) struct Root {
     used: Option<u64>,
 }
 
+impl Root {
+    /// Whether it was used, or its tag checked, since a second since 1970.
+    pub(super) fn was_wanted(&self, since: u64) -> bool {
+        self.used.max(self.checked).is_some_and(|last| last >= since)
+    }
+}
+
 /// Everything that a manifest names, itself included, as far as manifests are kept.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {

@@ -1,11 +1,12 @@
 //! What is written down of tags, for other nodes and for later.
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::State;
 use crate::{
     clock::{from_unix, to_unix},
-    mirror::Inner,
+    mirror::{Inner, RECORD_DEADLINE},
     oci::{Digest, Name, Tag},
     store::StoreError,
 };
@@ -34,6 +35,28 @@ impl Inner {
             failed: None,
             before: None,
         })
+    }
+
+    /// What is known of the tag, or what another registry wrote down of it in the bucket, whichever
+    /// is newer. That is asked only where the upstream fails.
+    pub(super) async fn newer_link(
+        &self,
+        known: Option<State>,
+        name: &Name,
+        tag: &Tag,
+    ) -> Option<State> {
+        let asking = timeout(RECORD_DEADLINE, self.parts.far.tag_link(name, tag));
+        let Ok(Ok(Some((digest, checked_at)))) = asking.await else { return known };
+        let record: Option<Record> = self.read_record(&path(name, tag)).await;
+        // Also the word that there is no such tag counts by its age.
+        let recorded = record.map(|record| from_unix(record.checked_at));
+        let newest = known.as_ref().map(|known| known.checked_at).max(recorded);
+        if newest.is_some_and(|newest| newest >= checked_at) {
+            return known;
+        }
+        let state =
+            State { digest, media_type: None, size: None, checked_at, failed: None, before: None };
+        Some(state)
     }
 
     /// What was written down of the tag: its digest, and the second since 1970 at which it was

@@ -3,8 +3,8 @@
 //! `registry-mirror/v1/`.
 
 use crate::{
-    oci::{Algorithm, Digest, Name},
-    store::{Area, Key, Shard, StoreError},
+    oci::{Algorithm, Digest, Name, Tag},
+    store::{Area, BackLink, Key, Shard, StoreError},
 };
 
 /// Everything of our own.
@@ -38,6 +38,24 @@ pub(super) fn links(name: &Name, digest: &Digest) -> [String; 2] {
     let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
     ["_layers", "_manifests/revisions"]
         .map(|kind| format!("{REPOSITORIES}{name}/{kind}/{algorithm}/{hex}/link"))
+}
+
+/// Where `registry:2` notes what a tag means now.
+pub(super) fn tag_link(name: &Name, tag: &Tag) -> String {
+    format!("{REPOSITORIES}{name}/_manifests/tags/{tag}/current/link")
+}
+
+/// Where it looks for a link; for a tag also among all that it ever meant.
+pub(super) fn back_links(link: &BackLink) -> Vec<String> {
+    match link {
+        BackLink::Blob(name, digest) => links(name, digest)[..1].to_vec(),
+        BackLink::Manifest(name, digest) => links(name, digest)[1..].to_vec(),
+        BackLink::Tag(name, tag, digest) => {
+            let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+            let ever = format!("{REPOSITORIES}{name}/_manifests/tags/{tag}/index");
+            vec![format!("{ever}/{algorithm}/{hex}/link"), tag_link(name, tag)]
+        }
+    }
 }
 
 /// What all private content begins with.

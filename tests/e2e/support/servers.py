@@ -95,6 +95,12 @@ class Mirror:
         return self.lab.run([os.environ["MIRROR_BIN"], "client-config", client, "-i",
                              self.lab.dir / f"{self.name}-inventory"])
 
+    def asked(self, *words):
+        """What another command prints about this mirror; none if it fails."""
+        return self.lab.run([os.environ["MIRROR_BIN"], *words, "-i", self.lab.dir / f"{self.name}-inventory"],
+                            {"RUNTIME_DIRECTORY": str(self.lab.dir / f"{self.name}-runtime"), **self.env},
+                            fatal=False)
+
     def forget(self):
         """Removes everything that the node itself keeps; it must be stopped."""
         if self.process.running():

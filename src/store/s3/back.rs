@@ -1,0 +1,61 @@
+//! Links, as `registry:2` reads and writes them.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Inner, keys,
+    write::{Condition, Outcome, Write},
+};
+use crate::{
+    oci::{Digest, Name, Tag},
+    store::{BackLink, Payload, StoreError},
+};
+
+const PUT: &str = "PutObject";
+/// More than the longest digest, in bytes.
+const LONGEST: u64 = 256;
+/// Links that are written at a time.
+const AT_ONCE: usize = 8;
+
+impl Inner {
+    /// What `registry:2` says that a tag means, and when it wrote that down. A link that names no
+    /// digest says nothing.
+    pub(super) async fn tag_link(
+        &self,
+        name: &Name,
+        tag: &Tag,
+    ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
+        let key = keys::tag_link(name, tag);
+        let Some(seen) = self.look(&key).await?.filter(|seen| seen.info.size <= LONGEST) else {
+            return Ok(None);
+        };
+        let Some(found) = self.small(&key, LONGEST).await? else { return Ok(None) };
+        let digest =
+            std::str::from_utf8(&found.bytes).ok().and_then(|text| text.trim().parse().ok());
+        if digest.is_none() {
+            tracing::warn!(key, "a link that another registry left names no digest");
+        }
+        Ok(digest.map(|digest| (digest, seen.info.stored)))
+    }
+
+    pub(super) async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
+        let mut writes = Vec::new();
+        for link in links {
+            let keys = keys::back_links(link).into_iter();
+            writes.extend(keys.map(|key| self.write_link(key, link.digest().to_string())));
+        }
+        stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn write_link(&self, key: String, text: String) -> Result<(), StoreError> {
+        let payload = Payload::Bytes(Bytes::from(text));
+        let write = Write { key, payload, sha256: None, metadata: HashMap::new(), parts: None };
+        match self.sealed(&write, Condition::Always).await? {
+            Outcome::Done(_) => Ok(()),
+            _ => Err(StoreError::Unavailable { operation: PUT, code: "Conflict".into() }),
+        }
+    }
+}
