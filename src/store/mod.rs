@@ -60,6 +60,9 @@ pub struct Info {
     pub stored: SystemTime,
     /// What is kept beside it.
     pub meta: Meta,
+    /// The encryption that the store names for it (`AES256`, `aws:kms`, …); none if it names none,
+    /// or for a directory.
+    pub encryption: Option<String>,
 }
 
 /// Bytes on their way out of a store. An error ends the stream.

@@ -100,6 +100,8 @@ def handed_back(lab, upstream, bucket, mirror, pulls):
     pulls.mirror = mirror
     lab.check("an image is cached by this mirror alone", pulls.pull("e2e-back"))
     lab.wait("the bucket to be filled", lambda: filled(bucket, pulls.blobs["e2e-back"]))
+    told = mirror.asked("cache", "verify")
+    lab.check("every object is right and under the encryption of today", told is not None)
     told = mirror.asked("cache", "links", "--json")
     lab.check("the way back is written down", told is not None and '"fine":true' in told, told or "")
     port = free_port()

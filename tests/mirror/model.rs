@@ -12,7 +12,7 @@ use std::{
 
 use proptest::prelude::*;
 use registry_mirror::{
-    mirror::{Mirror, Node, Parts, SweepError, Want},
+    mirror::{Job, Mirror, Node, Parts, SweepError, Want},
     oci::{Digest, Reference},
     store::{Area, Key},
     upstream::UpstreamError,
@@ -50,6 +50,11 @@ enum Action {
     Sweep {
         node: usize,
     },
+    /// Somebody takes an image away.
+    Purge {
+        node: usize,
+        image: usize,
+    },
     /// A clean-up that stands still before its call number `after`.
     Freeze {
         node: usize,
@@ -85,6 +90,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => node().prop_map(|node| Action::Wake { node }),
         1 => node().prop_map(|node| Action::Crash { node }),
         1 => (node(), -500..500_i32).prop_map(|(node, hours)| Action::Jump { node, hours }),
+        1 => (node(), image()).prop_map(|(node, image)| Action::Purge { node, image }),
         1 => any::<bool>().prop_map(|up| Action::Hub { up }),
     ]
 }
@@ -216,6 +222,7 @@ impl World {
             Action::Freeze { node, after } if self.nodes[node].frozen.is_none() => {
                 self.freeze(node, after, removable.clone()).await;
             }
+            Action::Purge { node, image } => self.purge(node, image).await,
             Action::Wake { node } => self.wake(node, &before).await,
             Action::Crash { node } => {
                 if let Some(frozen) = self.nodes[node].frozen.take() {
@@ -291,6 +298,23 @@ impl World {
             "gone though in use: {gone:?}"
         );
         assert!(gone.is_empty() || self.hub, "gone while it could not come back: {gone:?}");
+    }
+
+    /// What only this image needs goes, and nothing else.
+    async fn purge(&mut self, node: usize, image: usize) {
+        let before = self.kept();
+        let (manifest, layer) = self.images[image];
+        let images = vec![format!("{APP}:v{image}").parse().unwrap()];
+        let mirror = self.nodes[node].mirror.clone();
+        mirror.run(Job::Purge { images, dry_run: false }, &|_| {}).await;
+        mirror.idle().await;
+        // It looked at what is in use, and told what this node knew.
+        self.reported(node);
+        let kept = self.kept();
+        let gone: BTreeSet<Digest> = before.difference(&kept).copied().collect();
+        assert!(gone.is_subset(&[manifest, layer].into()), "others went with it: {gone:?}");
+        let known = self.bench.far.record(&format!("repositories/{APP}/_tags/v{image}"));
+        assert!(known.is_none(), "its tag is still there: {known:?}");
     }
 
     async fn freeze(&mut self, node: usize, after: i64, removable: BTreeSet<Digest>) {

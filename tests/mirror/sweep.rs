@@ -11,9 +11,11 @@ use registry_mirror::{
     mirror::{HeldBack, Mirror, Node, Parts, Reason, Step, SweepError, Swept, Verdict, Want},
     oci::Digest,
     settings::{Period, Settings, Size},
-    store::{Area, Key, Meta, StrayUpload},
+    store::{Area, Key, Meta, Payload, Records, Store, StrayUpload, When, fs::Fs},
     upstream::UpstreamError,
 };
+
+use tokio::runtime::Handle;
 
 use super::{APP, Bench, TYPE, body, count, name, noise};
 
@@ -436,4 +438,61 @@ async fn what_a_newer_version_wrote_is_left_alone() {
     bench.far.note("use/reports/newer.0", "registry-mirror use 2\n");
     assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::Unreadable));
     assert!(bench.far.record("use/reports/newer.0").is_some());
+}
+
+/// The same on a directory, whose clock is the machine's: what is there is made older instead.
+#[tokio::test]
+async fn a_directory_is_cleaned_up_by_the_same_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    let store = Arc::new(Fs::open(root.clone(), Handle::current()).unwrap());
+    let settings = Settings {
+        expire_after: Period(3 * HOUR),
+        max_size: Some(Size(1000)),
+        ..Settings::default()
+    };
+    let mirror = Mirror::new(Parts {
+        far: store.clone(),
+        near: None,
+        records: store.clone(),
+        upstream: Arc::<super::Script>::default(),
+        settings: Arc::new(super::ArcSwap::from_pointee(settings)),
+        node: Arc::new(Node::new(vec!["node-1".into()])),
+        clock: registry_mirror::clock::system(),
+        metrics: super::Metrics::new(),
+        engine: Handle::current(),
+        spool: directory.path().join("spool"),
+    })
+    .unwrap();
+    let keep = async |text: &str, ago: Duration| {
+        let bytes = Bytes::from(format!("{text:-<400}"));
+        let digest = Digest::sha256(&bytes);
+        let key = Key { area: Area::Public, digest };
+        let meta = Meta { media_type: None, verified: true };
+        Store::put(&*store, &key, Payload::Bytes(bytes), &meta).await.unwrap();
+        let hex = digest.hex();
+        let path = format!("content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
+        let file = std::fs::File::options().write(true).open(root.join(path)).unwrap();
+        file.set_modified(SystemTime::now() - ago).unwrap();
+        key
+    };
+    let expired = keep("expired", 4 * HOUR).await;
+    let used = keep("used", 4 * HOUR).await;
+    let oldest = keep("oldest", 2 * HOUR).await;
+    let newest = keep("newest", HOUR).await;
+    // Use has been written down for long, and marks were made an hour ago.
+    let ago = |by: Duration| registry_mirror::clock::to_unix(SystemTime::now() - by);
+    let state = serde_json::json!({
+        "since": ago(9 * HOUR), "swept": ago(HOUR), "marked": ago(HOUR),
+        "expired": ago(3 * HOUR + MINUTE), "surplus": ago(2 * HOUR - MINUTE),
+        "surplus_bytes": 800, "max_size": 1000,
+    });
+    let state = Bytes::from(state.to_string());
+    Records::put(&*store, "sweep/state", state, When::Always).await.unwrap();
+    mirror.usage().touch([used.clone()], SystemTime::now());
+    let swept = mirror.sweep(&quiet).await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (2, 2), "{swept:?}");
+    for (key, stays) in [(expired, false), (used, true), (oldest, false), (newest, true)] {
+        assert_eq!(store.head(&key).await.unwrap().is_some(), stays, "{key:?}");
+    }
 }

@@ -245,3 +245,21 @@ async fn listings_and_removals_say_why_they_failed() {
         assert_eq!(bucket.calls(operation), ATTEMPTS);
     }
 }
+
+#[tokio::test]
+async fn a_listing_that_ends_too_soon_is_no_shorter_listing() {
+    let bucket = Bucket::new();
+    let s3 = open_as(&bucket, settings(), hasty());
+    for number in 0..20 {
+        Records::put(&s3, &format!("a/{number}"), "v".into(), When::Absent).await.unwrap();
+    }
+    for after in [50, 200, 400, 800, 1600] {
+        bucket.fail("ListObjectsV2", Fault::Short(after), ALWAYS);
+        let listed = Records::list(&s3, "a", None).await;
+        let error = listed.expect_err("it is not whole");
+        assert!(error.retryable(), "{after}: {error}");
+        is_quiet(&error);
+        bucket.heal();
+    }
+    assert_eq!(Records::list(&s3, "a", None).await.unwrap().entries.len(), 20);
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use arc_swap::ArcSwap;
 use registry_mirror::{
     clock,
-    mirror::{Mirror, Node, Parts, Step, SweepError, Swept},
+    mirror::{Job, Line, Mirror, Node, Parts, Step, SweepError, Swept},
     oci::Digest,
     settings::{Period, Settings},
 };
@@ -210,4 +210,30 @@ async fn an_upload_that_was_killed_is_ended_when_it_is_a_day_old() {
     cleaner.pass(HOUR + Duration::from_secs(1)).await;
     assert_eq!(cleaner.sweep().await.unwrap().uploads, 1);
     assert_eq!(bucket.uploads(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_encrypted_otherwise_is_told() {
+    let bucket = Bucket::new();
+    let (old, new) = (content(100), content(200));
+    for (bytes, sealing) in [(&old, Sealing::Aes256), (&new, Sealing::Kms("ours".into()))] {
+        bucket.set_sealing(sealing);
+        let payload = Payload::Bytes(bytes.clone());
+        Store::put(&open(&bucket), &key(bytes), payload, &blob()).await.unwrap();
+    }
+    let cleaner = Cleaner::of(&bucket);
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |line: Line| {
+        if !matches!(line, Line::Progress { .. }) {
+            told.lock().unwrap().push(line);
+        }
+    };
+    cleaner.mirror.run(Job::Verify { image: None }, &tell).await;
+    let told = told.into_inner().unwrap();
+    let digest = Digest::sha256(&old);
+    let what = format!("`{digest}` is kept under encryption `AES256`, not `aws:kms`");
+    assert!(told.contains(&Line::Fault { what }), "{told:?}");
+    let Some(Line::Done { summary, fine: false }) = told.last() else { panic!("{told:?}") };
+    assert!(summary.starts_with("2 objects (300 bytes) read, 0 were wrong, 1 are"), "{summary}");
+    assert_eq!(cleaner.held(&[digest]), 1, "it is not damaged");
 }

@@ -442,7 +442,8 @@ impl Memory {
     }
 
     fn info(entry: &(Bytes, Meta, SystemTime)) -> Info {
-        Info { size: entry.0.len() as u64, stored: entry.2, meta: entry.1.clone() }
+        let (size, stored) = (entry.0.len() as u64, entry.2);
+        Info { size, stored, meta: entry.1.clone(), encryption: None }
     }
 
     fn listed(&self, wanted: impl Fn(&Path) -> bool, from: Option<String>) -> Page<Listed> {

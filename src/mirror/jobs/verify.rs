@@ -15,6 +15,10 @@ struct Tally {
     objects: u64,
     bytes: u64,
     wrong: u64,
+    /// Kept under another encryption than what is written now.
+    otherwise: u64,
+    /// What is written now is encrypted so.
+    encryption: Option<String>,
 }
 
 impl Inner {
@@ -25,14 +29,19 @@ impl Inner {
         image: Option<&Image>,
         tell: Listen<'_>,
     ) -> Result<(), Stopped> {
-        let mut tally = Tally::default();
+        let encryption = self.keeper.abilities().await?.encryption;
+        let mut tally = Tally { encryption, ..Tally::default() };
         match image {
             Some(image) => self.verify_image(image, &mut tally, tell).await?,
             None => self.verify_all(&mut tally, tell).await?,
         }
-        let Tally { objects, bytes, wrong } = tally;
-        let summary = format!("{objects} objects ({bytes} bytes) read, {wrong} were wrong");
-        tell(Line::Done { summary, fine: wrong == 0 && (objects > 0 || image.is_none()) });
+        let Tally { objects, bytes, wrong, otherwise, .. } = tally;
+        let mut summary = format!("{objects} objects ({bytes} bytes) read, {wrong} were wrong");
+        if otherwise > 0 {
+            summary += &format!(", {otherwise} are encrypted otherwise than what is written now");
+        }
+        let fine = wrong + otherwise == 0 && (objects > 0 || image.is_none());
+        tell(Line::Done { summary, fine });
         Ok(())
     }
 
@@ -108,7 +117,7 @@ impl Inner {
         tell: Listen<'_>,
     ) -> Result<(), Stopped> {
         let Some(found) = self.parts.far.get(key, None).await? else { return Ok(()) };
-        let size = found.info.size;
+        let (size, encryption) = (found.info.size, found.info.encryption.clone());
         let hashed = self.hash(found, key.digest.algorithm()).await?;
         tally.objects += 1;
         tally.bytes += size;
@@ -118,6 +127,12 @@ impl Inner {
             self.manifests.forget(key);
             self.keeper.drop(key).await?;
             let what = format!("`{}` was damaged and is dropped", key.digest);
+            tell(Line::Fault { what });
+        } else if encryption != tally.encryption {
+            tally.otherwise += 1;
+            let word = |kind: &Option<String>| kind.clone().unwrap_or_else(|| "none".into());
+            let (is, should) = (word(&encryption), word(&tally.encryption));
+            let what = format!("`{}` is kept under encryption `{is}`, not `{should}`", key.digest);
             tell(Line::Fault { what });
         }
         Ok(())

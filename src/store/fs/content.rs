@@ -202,7 +202,8 @@ impl Place {
             Err(error) => return Err(error).during("read"),
         };
         let stored = about.modified().during("stat")?;
-        Ok(Info { size: about.len(), stored, meta: Meta { media_type, verified: true } })
+        let meta = Meta { media_type, verified: true };
+        Ok(Info { size: about.len(), stored, meta, encryption: None })
     }
 }
 

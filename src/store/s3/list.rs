@@ -39,6 +39,12 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(LIST, &error))?;
+        // An XML document that ends too soon is read as one with fewer entries.
+        let entries = answer.contents().len() + answer.common_prefixes().len();
+        let counted = answer.key_count().is_none_or(|count| usize::try_from(count) == Ok(entries));
+        if !counted || answer.is_truncated().is_none() {
+            return Err(broken(LIST, "a listing that is not whole"));
+        }
         let truncated = answer.is_truncated() == Some(true);
         let next = answer.next_continuation_token.filter(|_| truncated);
         if truncated && next.is_none() {

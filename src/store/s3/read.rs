@@ -37,8 +37,6 @@ pub(super) struct Seen {
     /// Which writing it is; never compared with a hash, which it is not under KMS or in parts.
     pub(super) etag: String,
     pub(super) metadata: HashMap<String, String>,
-    /// The encryption that it names.
-    pub(super) encryption: Option<String>,
 }
 
 /// Something small, read whole.
@@ -73,9 +71,10 @@ impl Inner {
                     answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
                 let metadata = answer.metadata.unwrap_or_default();
                 let stored = when(answer.last_modified.as_ref());
-                let info = Info { size, stored, meta: meta(&metadata) };
+                let meta = meta(&metadata);
+                let info = Info { size, stored, meta, encryption };
                 let etag = answer.e_tag.unwrap_or_default();
-                Ok(Some(Seen { info, etag, metadata, encryption }))
+                Ok(Some(Seen { info, etag, metadata }))
             }
             Err(error) => absent(Failure::new(HEAD, &error)),
         }
@@ -147,7 +146,8 @@ impl Inner {
             Some(range) => checked(&range, length, answer.content_range())?,
         };
         let meta = answer.metadata.as_ref().map(meta).unwrap_or_default();
-        let info = Info { size, stored: when(answer.last_modified.as_ref()), meta };
+        let encryption = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let info = Info { size, stored: when(answer.last_modified.as_ref()), meta, encryption };
         let (to, from) = mpsc::channel(AHEAD);
         self.engine.spawn(pump(answer.body, to));
         Ok(Found { info, body: Body::Stream(counted(from, length)) })

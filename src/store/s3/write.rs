@@ -90,7 +90,7 @@ impl Inner {
         // What an attempt of ours left without encryption, its answer lost, is written anew. What
         // is not ours (it bears no mark) is left as it is.
         let is_it = |seen: &Seen| {
-            let sealed = self.encryption.accepts(seen.encryption.as_deref());
+            let sealed = self.encryption.accepts(seen.info.encryption.as_deref());
             seen.info.size == payload.len() && (sealed || !seen.info.meta.verified)
         };
         let mut conditional = self.is_conditional();
