@@ -154,8 +154,11 @@ pub enum SweepError {
     #[error("the store's conditional writes cannot be trusted, and this node is not `sweeper`")]
     NotSweeper,
     /// A record is of a form that this version does not know.
-    #[error("a newer version of this program wrote what this one cannot read")]
-    Unreadable,
+    #[error("the record `{path}` is of a form that this version does not know")]
+    Unreadable {
+        /// Where it lies among our records.
+        path: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

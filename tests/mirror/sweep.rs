@@ -436,7 +436,8 @@ async fn what_is_used_while_the_walk_goes_on_is_spared() {
 async fn what_a_newer_version_wrote_is_left_alone() {
     let bench = Bench::new();
     bench.far.note("use/reports/newer.0", "registry-mirror use 2\n");
-    assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::Unreadable));
+    let path = "use/reports/newer.0".to_owned();
+    assert_eq!(bench.mirror.sweep(&quiet).await, Err(SweepError::Unreadable { path }));
     assert!(bench.far.record("use/reports/newer.0").is_some());
 }
 

@@ -123,7 +123,7 @@ impl Inner {
                     return Ok(gathered);
                 }
                 let Some((text, _)) = records.get(&entry.path).await? else { continue };
-                let uses = note::parse(&text).map_err(|_| SweepError::Unreadable)?;
+                let uses = note::parse(&text).map_err(|_| unreadable(&entry.path))?;
                 lines += uses.len();
                 for (key, used) in uses {
                     let part = gathered.uses.entry(Part::of(&key)).or_default();
@@ -195,7 +195,7 @@ impl Known {
     ) -> Result<Self, SweepError> {
         let written = records.get(&part.path()).await?;
         let mut uses = match &written {
-            Some((text, _)) => note::parse(text).map_err(|_| SweepError::Unreadable)?,
+            Some((text, _)) => note::parse(text).map_err(|_| unreadable(&part.path()))?,
             None => HashMap::new(),
         };
         for (key, used) in reported {
@@ -235,4 +235,8 @@ impl Known {
             Written::Conflict => Err(SweepError::Lost),
         }
     }
+}
+
+fn unreadable(path: &str) -> SweepError {
+    SweepError::Unreadable { path: path.to_owned() }
 }

@@ -66,7 +66,8 @@ impl State {
     pub(super) async fn read(records: &dyn Records) -> Result<Self, SweepError> {
         match records.get(PATH).await? {
             None => Ok(Self::default()),
-            Some((value, _)) => serde_json::from_slice(&value).map_err(|_| SweepError::Unreadable),
+            Some((value, _)) => serde_json::from_slice(&value)
+                .map_err(|_| SweepError::Unreadable { path: PATH.into() }),
         }
     }
 

@@ -102,7 +102,9 @@ fn hint(error: &SweepError) -> Option<&'static str> {
         SweepError::NotSweeper => {
             Some("set registry_mirror_sweeper to the name of the one node that cleans up")
         }
-        SweepError::Unreadable => Some("upgrade this node"),
+        SweepError::Unreadable { .. } => {
+            Some("a newer version wrote it: upgrade this node; or remove it if it is damaged")
+        }
         _ => None,
     }
 }
