@@ -222,7 +222,8 @@ impl Keeper {
         let far = match self.upload(key, payload.clone(), meta).await {
             Ok(_) => true,
             Err(error) => {
-                tracing::warn!(%error, digest = %key.digest, "the shared store does not take it");
+                let hint = error.hint();
+                tracing::warn!(%error, hint, digest = %key.digest, "the shared store does not take it");
                 if near {
                     self.postpone(key, meta);
                 }

@@ -245,6 +245,15 @@ impl StoreError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Misconfigured { hint, .. } => Some(hint),
+            // As S3 passes on what KMS answered (API reference, "KMS error codes").
+            Self::Denied { code, .. } | Self::Unavailable { code, .. }
+                if code.starts_with("KMS.") =>
+            {
+                Some(
+                    "see that the key which registry_mirror_bucket_encryption_key names, or the \
+                     bucket's default, is there, enabled, and ours to use",
+                )
+            }
             _ => None,
         }
     }

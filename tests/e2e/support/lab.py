@@ -82,12 +82,12 @@ class Process:
         return 0
 
 
-def from_pypi(name, pinned):
+def from_pypi(name, pinned, python=sys.executable):
     """The programs of a virtual environment that is made when it is first needed."""
     venv = WORK / name
     note = venv / "installed"
     if not note.exists() or note.read_text() != " ".join(pinned):
-        for command in [[sys.executable, "-m", "venv", venv],
+        for command in [[python, "-m", "venv", venv],
                         [venv / "bin" / "pip", "--quiet", "install", *pinned]]:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             if done.returncode:
