@@ -1,7 +1,14 @@
 //! Filling a flight: from this node's disk, the shared store or the upstream, the first that
 //! answers, going on with the next where one breaks off.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
@@ -32,10 +39,14 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Fills one flight to its end. Owned by no client.
 pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust) {
-    let filling = Filling { mirror: &mirror, pilot: &pilot, trust };
+    let filling =
+        Filling { mirror: &mirror, pilot: &pilot, trust, dropped: AtomicBool::new(false) };
     if let Err(failure) = filling.run().await {
         pilot.progress.send_replace(Progress::Failed(failure));
-        sleep(LINGER).await;
+        // What was damaged in the bucket is gone from there: whoever comes next fares better.
+        if !filling.dropped.load(Ordering::Relaxed) {
+            sleep(LINGER).await;
+        }
     }
 }
 
@@ -43,6 +54,8 @@ struct Filling<'a> {
     mirror: &'a Inner,
     pilot: &'a Pilot,
     trust: Trust,
+    /// Whether the bucket's content was wrong and is gone.
+    dropped: AtomicBool,
 }
 
 impl<'a> Filling<'a> {
@@ -182,6 +195,7 @@ impl<'a> Filling<'a> {
             tracing::error!(digest = %key.digest, ?from, "bytes do not match their digest");
             if from == From::Bucket {
                 self.mirror.keeper.forget(key).await;
+                self.dropped.store(true, Ordering::Relaxed);
             }
             return Err(Failure::upstream("the bytes do not match their digest"));
         }

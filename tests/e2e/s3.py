@@ -65,26 +65,41 @@ def redirected(lab, upstream, bucket, mirror, pulls):
     lab.check("no signature is in the log", "Signature" not in mirror.process.text())
 
 
-def adopted(lab, upstream, bucket, pulls):
-    """A bucket that docker-registry itself filled as a mirror, and a node that finds it."""
-    pulls.push("e2e-adopted")
+def old_mirror(lab, bucket, name, proxy):
+    """docker-registry as a mirror on the same bucket; its process and its address."""
     port = free_port()
-    config = lab.dir / "adopted.yml"
+    config = lab.dir / f"{name}.yml"
     config.write_text(image.json.dumps({
         "version": 0.1, "log": {"level": "warn"},
         "storage": {"s3": {"accesskey": CREDENTIALS["AWS_ACCESS_KEY_ID"], "region": REGION, "bucket": BUCKET,
                            "secretkey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"], "regionendpoint": bucket.url,
                            "secure": False, "v4auth": True},
                     "redirect": {"disable": True}},
-        "proxy": {"remoteurl": upstream.url}, "http": {"addr": f"127.0.0.1:{port}"}}))
-    old = lab.start("docker-registry", ["docker-registry", "serve", config])
-    url = f"http://127.0.0.1:{port}/v2/library/e2e-adopted"
+        "proxy": proxy, "http": {"addr": f"127.0.0.1:{port}"}}))
+    old = lab.start(name, ["docker-registry", "serve", config])
     lab.wait("docker-registry", lambda: request(f"http://127.0.0.1:{port}/v2/").status == 200, process=old)
-    blobs = pulls.blobs["e2e-adopted"]
+    return old, f"http://127.0.0.1:{port}"
+
+
+def fill(lab, bucket, old, name, blobs):
+    """Pulls an image through docker-registry until the bucket has it; then that ends."""
+    process, url = old
     for path in ["manifests/1", *(f"blobs/{blob}" for blob in blobs[1:])]:
-        lab.wait(f"docker-registry to serve {path}", lambda path=path: request(f"{url}/{path}", headers=image.ACCEPT).status == 200)
+        lab.wait(f"docker-registry to serve {path}",
+                 lambda path=path: request(f"{url}/v2/library/{name}/{path}", headers=image.ACCEPT).status == 200)
     lab.wait("docker-registry to fill the bucket", lambda: filled(bucket, blobs))
-    old.stop()
+    process.stop()
+
+
+def adopted(lab, upstream, bucket, pulls):
+    """A bucket that docker-registry itself filled as a mirror, and a node that finds it."""
+    for name in ["e2e-adopted", "e2e-damaged"]:
+        pulls.push(name)
+        old = old_mirror(lab, bucket, f"docker-registry-{name}", {"remoteurl": upstream.url})
+        fill(lab, bucket, old, name, pulls.blobs[name])
+    damaged = pulls.blobs["e2e-damaged"][2]
+    length = len(bucket.s3.get(key_of(damaged)).body)
+    lab.check("a blob of it is damaged", bucket.s3.call("PUT", key_of(damaged), body=b"!" * length).status == 200)
 
     mirror = Mirror(lab, upstream, name="adopting", env=CREDENTIALS, store="s3", bucket_name=BUCKET,
                     bucket_location=REGION, bucket_endpoint=bucket.url).start()
@@ -92,6 +107,11 @@ def adopted(lab, upstream, bucket, pulls):
     lab.check("an image that docker-registry left in the bucket is pulled", pulls.pull("e2e-adopted"))
     gets = pulls.gets("e2e-adopted")[before:]
     lab.check("without a GET upstream", not gets, str(gets or ""))
+    whole = request(f"{mirror.url}/v2/library/e2e-damaged/blobs/{damaged}").body
+    lab.check("a damaged blob is never had whole", image.digest(whole) == damaged or len(whole) < length, str(len(whole)))
+    lab.check("its image is pulled at once after that", pulls.pull("e2e-damaged"))
+    lab.wait("the damaged blob to be replaced", lambda: image.digest(bucket.s3.get(key_of(damaged)).body) == damaged)
+    lab.check("and the blob is replaced", True)
 
 
 def handed_back(lab, upstream, bucket, mirror, pulls):

@@ -73,8 +73,8 @@ async fn what_is_damaged_in_it_is_never_whole_and_is_replaced() {
     put(&bench, manifest, Bytes::from(r#"{"layers":[1]}"#), &[APP]);
     let first = bench.blob(digest).await.unwrap();
     assert!(body(first).await.is_err(), "damaged bytes came to their end");
-    bench.mirror.idle().await;
     assert_eq!(holds(&bench, digest), None, "they are still there");
+    // At once: what failed because of the bucket is no reason to wait.
     assert_eq!(bench.bytes(digest).await, bytes);
     let reference = Reference::Digest(manifest);
     let found = bench.mirror.manifest(&name(APP), &reference, Want::Body).await.unwrap();

@@ -35,18 +35,18 @@ class S3:
     def __init__(self, url):
         self.url = url
 
-    def call(self, method, key="", query=None):
+    def call(self, method, key="", query=None, body=b""):
         now = datetime.datetime.now(datetime.timezone.utc)
         stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
         host = urllib.parse.urlsplit(self.url).netloc
         path = urllib.parse.quote(f"/{BUCKET}/{key}" if key else f"/{BUCKET}")
         quoted = "&".join(f"{urllib.parse.quote(k, safe='')}={urllib.parse.quote(v, safe='')}"
                           for k, v in sorted((query or {}).items()))
-        empty = hashlib.sha256(b"").hexdigest()
-        headers = {"host": host, "x-amz-content-sha256": empty, "x-amz-date": stamp}
+        content = hashlib.sha256(body).hexdigest()
+        headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": stamp}
         names = ";".join(sorted(headers))
         canonical = "\n".join([method, path, quoted,
-                               *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, empty])
+                               *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, content])
         scope = f"{day}/{REGION}/s3/aws4_request"
         to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope,
                              hashlib.sha256(canonical.encode()).hexdigest()])
@@ -56,7 +56,7 @@ class S3:
         signature = hmac.new(key_bytes, to_sign.encode(), "sha256").hexdigest()
         headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, "
                                     f"SignedHeaders={names}, Signature={signature}")
-        return request(self.url + path + (f"?{quoted}" if quoted else ""), method, headers, seconds=10)
+        return request(self.url + path + (f"?{quoted}" if quoted else ""), method, headers, body or None, seconds=10)
 
     def keys(self, prefix=""):
         """Every key below a prefix; none while the server is away."""
