@@ -149,7 +149,6 @@ async fn whatever_fails_nothing_in_use_goes_and_the_next_clean_up_does_the_rest(
         ("PutObject", Fault::Status(412, "PreconditionFailed"), 1),
         ("PutObject", Fault::LostAnswer, 1),
         ("ListObjectsV2", slow(), ALWAYS),
-        ("ListObjectsV2", Fault::Short(200), 5),
         ("DeleteObjects", Fault::ErrorIn200, ALWAYS),
         ("DeleteObject", Fault::Status(500, "InternalError"), ALWAYS),
         ("DeleteObjects", Fault::LostAnswer, 1),
