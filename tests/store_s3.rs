@@ -80,6 +80,7 @@ mod records_conform_by_hash {
 mod calls;
 mod encryption;
 mod faults;
+mod key;
 mod others;
 mod places;
 mod provision;

@@ -8,6 +8,7 @@ use crate::support::{
 mod all_hosts;
 mod as_user;
 mod formats;
+mod key;
 mod overlay;
 mod terraform;
 mod warnings;

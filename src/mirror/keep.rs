@@ -52,6 +52,8 @@ struct Shared {
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
     refused: Mutex<Option<String>>,
+    /// What was last seen that may keep the shared store from encrypting.
+    key: Mutex<Option<String>>,
     /// What the shared store has yet to take, in the order in which it is tried.
     pending: Mutex<VecDeque<(Key, Meta)>>,
     wake: Notify,
@@ -244,7 +246,8 @@ impl Keeper {
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
         let probed = match self.far.prepare().await {
             Ok(ground) => {
-                self.tell(&ground.findings);
+                *lock(&self.shared.key) = ground.key.as_ref().map(|key| key.what.clone());
+                self.tell(ground.findings.into_iter().chain(ground.key).collect());
                 self.far.probe().await
             }
             Err(error) => Err(error),
@@ -272,7 +275,7 @@ impl Keeper {
         *lock(&self.shared.refused) = error.map(ToString::to_string);
     }
 
-    fn tell(&self, findings: &[Finding]) {
+    fn tell(&self, findings: Vec<Finding>) {
         let mut told = lock(&self.shared.told);
         for finding in findings.iter().filter(|finding| !told.contains(finding)) {
             match &finding.hint {
@@ -280,7 +283,7 @@ impl Keeper {
                 None => tracing::info!("{}", finding.what),
             }
         }
-        *told = findings.to_vec();
+        *told = findings;
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {
@@ -359,7 +362,11 @@ impl Keeper {
     /// Why the shared store fails, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
         let down = lock(&self.shared.down).as_ref().map(|(_, why)| why.clone());
-        down.or_else(|| lock(&self.shared.refused).clone())
+        let why = down.or_else(|| lock(&self.shared.refused).clone())?;
+        Some(match lock(&self.shared.key).as_ref() {
+            Some(key) => format!("{why}; {key}"),
+            None => why,
+        })
     }
 }
 

@@ -273,7 +273,8 @@ impl Mirror {
             if !tried || keeper.trouble().is_some() {
                 match keeper.probe().await {
                     Ok(abilities) => {
-                        let encryption = abilities.encryption.as_deref().unwrap_or("none");
+                        let encryption = abilities.encryption.map(|sealed| sealed.to_string());
+                        let encryption = encryption.as_deref().unwrap_or("none");
                         let conditional = abilities.conditional;
                         tracing::info!(encryption, conditional, "the store can be written to");
                     }

@@ -49,7 +49,7 @@ pub use kind::Kind;
 pub use layers::{Winners, join};
 pub use read::{Given, Origins, Summary, layers, read, scope};
 pub use secrets::Concealed;
-pub use units::{MASK, Period, Secret, Size};
+pub use units::{KmsKey, MASK, Period, Secret, Size};
 pub use url::url;
 pub use write::{to_json, to_yaml};
 
@@ -71,7 +71,7 @@ pub struct Settings {
     #[serde(with = "optional")]
     pub bucket_location: Option<String>,
     pub bucket_encrypt: bool,
-    pub bucket_encryption_key: String,
+    pub bucket_encryption_key: KmsKey,
     pub bucket_create: bool,
     pub bucket_owner: String,
     pub bucket_endpoint: String,
@@ -193,7 +193,7 @@ impl Default for Settings {
             bucket_name: None,
             bucket_location: None,
             bucket_encrypt: true,
-            bucket_encryption_key: String::new(),
+            bucket_encryption_key: KmsKey::default(),
             bucket_create: true,
             bucket_owner: String::new(),
             bucket_endpoint: String::new(),

@@ -12,6 +12,7 @@ use crate::{
 use super::{
     check::Nodes,
     table::{self, PREFIX},
+    units::KmsKey,
 };
 
 /// The settings so far: every rule looks only at what is right in itself.
@@ -49,6 +50,7 @@ pub(super) fn check(settled: &Settled<'_>, report: &mut Report) {
     tls_files(settled, report);
     two_ports(settled, report);
     bucket(settled, report);
+    key(settled, report);
     what_clients_are_told(settled, report);
     weak_secret(settled, report);
 }
@@ -142,6 +144,36 @@ fn bucket(settled: &Settled<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// A key that S3 cannot take. A store other than AWS has names of its own.
+fn key(settled: &Settled<'_>, report: &mut Report) {
+    let short = "bucket_encryption_key";
+    let Some(key) = settled.text(short).filter(|key| !key.is_empty()).map(KmsKey::new) else {
+        return;
+    };
+    if settled.text("store") != Some("s3") || settled.text("bucket_endpoint") != Some("") {
+        return;
+    }
+    let name = format!("{PREFIX}{short}");
+    let bucket = settled.text("bucket_location").unwrap_or_default();
+    let (check, message, hint) = if !key.is_well_formed() {
+        (
+            "not-a-key",
+            format!("`{name}` is not how KMS names a key"),
+            "write the key's id or ARN, `alias/NAME`, or the ARN of an alias",
+        )
+    } else if key.region().is_some_and(|region| !bucket.is_empty() && region != bucket) {
+        (
+            "key-elsewhere",
+            format!("`{name}` lies in another region than the bucket"),
+            "S3 takes keys of the bucket's own region only; see `registry_mirror_bucket_location`",
+        )
+    } else {
+        return;
+    };
+    report
+        .push(Diagnostic::error(check, message).at(settled.place(short)).hint(hint).variable(name));
 }
 
 /// What clients are told and where the service listens, where a file sets both. A load balancer may

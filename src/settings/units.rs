@@ -4,10 +4,12 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+mod kms_key;
 mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use kms_key::KmsKey;
 pub use secret::{MASK, Secret};
 
 /// A number of bytes. Written `10GiB`, `500MB` or a plain number.

@@ -7,12 +7,14 @@ pub struct Ground {
     pub created: bool,
     /// What somebody should know about it.
     pub findings: Vec<Finding>,
+    /// What may keep it from encrypting: why it refuses a write, if it does.
+    pub key: Option<Finding>,
 }
 
 impl Ground {
     /// One that was there, with something to say about it.
     pub fn of(finding: Finding) -> Self {
-        Self { created: false, findings: vec![finding] }
+        Self { findings: vec![finding], ..Self::default() }
     }
 }
 

@@ -8,6 +8,7 @@ mod ground;
 mod link;
 mod record;
 pub mod s3;
+mod sealed;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
@@ -21,6 +22,7 @@ pub use back::BackLink;
 pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
+pub use sealed::Sealed;
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,9 +62,8 @@ pub struct Info {
     pub stored: SystemTime,
     /// What is kept beside it.
     pub meta: Meta,
-    /// The encryption that the store names for it (`AES256`, `aws:kms`, …); none if it names none,
-    /// or for a directory.
-    pub encryption: Option<String>,
+    /// How it is encrypted; none if the store does not say, or for a directory.
+    pub encryption: Option<Sealed>,
 }
 
 /// Bytes on their way out of a store. An error ends the stream.
@@ -182,9 +183,8 @@ pub struct StrayUpload {
 pub struct Abilities {
     /// Of two conditional writes to one key, exactly one wins.
     pub conditional: bool,
-    /// The encryption that the store named for a written object (`AES256`, `aws:kms`, …); none if
-    /// it named none, or for a directory.
-    pub encryption: Option<String>,
+    /// How what is written is encrypted; none if the store does not say, or for a directory.
+    pub encryption: Option<Sealed>,
 }
 
 /// Why a store could not do it, by meaning. Never carries a foreign error's own text beyond its
@@ -238,6 +238,9 @@ pub enum StoreError {
     /// The store was found not to encrypt and is not written to.
     #[error("the store does not encrypt, so it is not written to")]
     NotEncrypted,
+    /// The store was found to encrypt otherwise than by the key that is named, and is not written to.
+    #[error("the store does not encrypt by the key that is named, so it is not written to")]
+    OtherKey,
 }
 
 impl StoreError {
@@ -254,6 +257,13 @@ impl StoreError {
                      bucket's default, is there, enabled, and ours to use",
                 )
             }
+            Self::NotEncrypted => Some(
+                "give the bucket a default encryption; or set registry_mirror_bucket_encrypt to \
+                 false, if it is meant to be so",
+            ),
+            Self::OtherKey => Some(
+                "see which key registry_mirror_bucket_encryption_key names, and what it is now",
+            ),
             _ => None,
         }
     }

@@ -4,15 +4,18 @@
 //! A read whose asker goes away is given up; a write goes on to its end, so that no upload is left
 //! half done. Nothing here waits for the bucket before it is first asked for something.
 
+mod arn;
 mod back;
 mod body;
 mod client;
 mod encryption;
 mod failure;
 mod keys;
+mod kms;
 mod list;
 mod multipart;
 mod others;
+mod owner;
 mod probe;
 mod provision;
 mod read;
@@ -30,18 +33,18 @@ use std::{
 use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::OnceCell};
 
-use aws_sdk_s3::{
-    Client,
-    config::{Credentials, HttpClient, SharedHttpClient},
-};
+use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
-use self::{encryption::Encryption, others::ServerClock, spawned::Spawned};
+use self::{
+    client::Aws, encryption::Encryption, others::ServerClock, owner::Account, spawned::Spawned,
+};
 use super::{
     Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put,
     Shard, Store, StoreError, StrayUpload,
 };
 use crate::{
     oci::{Algorithm, Digest, Name, Tag},
+    settings::KmsKey,
     telemetry::Metrics,
 };
 
@@ -59,8 +62,9 @@ pub struct Bucket {
     /// Whether every object must be written encrypted.
     pub encrypt: bool,
     /// The KMS key to encrypt with; none: as the bucket's default says.
-    pub key: Option<String>,
-    /// The account that must own it, sent with every call; none: not checked.
+    pub key: Option<KmsKey>,
+    /// The account that must own it, sent with every call; none: our own, where that can be found
+    /// out.
     pub owner: Option<String>,
 }
 
@@ -84,6 +88,8 @@ pub struct Tuning {
     pub complete: Duration,
     /// How long a body may stand still.
     pub stall: Duration,
+    /// How long STS and KMS may take to answer, which are asked for what is good to know.
+    pub aside: Duration,
 }
 
 impl Default for Tuning {
@@ -97,6 +103,7 @@ impl Default for Tuning {
             answer: Duration::from_secs(20),
             complete: Duration::from_secs(300),
             stall: Duration::from_secs(20),
+            aside: Duration::from_secs(3),
         }
     }
 }
@@ -115,8 +122,11 @@ struct Inner {
     http: SharedHttpClient,
     credentials: Option<Credentials>,
     /// Built by the first call: looking for a region may ask the network.
-    client: OnceCell<Client>,
+    aws: OnceCell<Aws>,
+    account: Account,
     encryption: Encryption,
+    /// Which key it is that is named, as KMS last said.
+    key_is: Mutex<Option<String>>,
     /// Cleared when the store says that it knows no conditional writes, until the next probe.
     conditional: AtomicBool,
     server_clock: Arc<ServerClock>,
@@ -159,8 +169,10 @@ impl S3 {
                 metrics,
                 http,
                 credentials,
-                client: OnceCell::new(),
+                aws: OnceCell::new(),
+                account: Account::default(),
                 encryption,
+                key_is: Mutex::default(),
                 conditional: AtomicBool::new(true),
                 server_clock: Arc::default(),
             }),

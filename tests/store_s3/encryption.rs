@@ -1,9 +1,12 @@
 //! Encryption: asked for as configured, never downgraded, and a bucket without it not written to.
 
+use registry_mirror::{settings::KmsKey, store::Sealed};
+
 use super::*;
+use crate::support::bucket::cloud;
 
 fn keyed() -> s3::Bucket {
-    s3::Bucket { key: Some("alias/mirror".into()), ..settings() }
+    s3::Bucket { key: Some(KmsKey::new("alias/mirror")), ..settings() }
 }
 
 /// Writes something whole, something in parts, and a record; the places of all three.
@@ -38,7 +41,10 @@ async fn a_named_key_goes_with_every_write() {
 async fn the_buckets_own_key_is_not_downgraded() {
     let bucket = Bucket::new().sealing(Sealing::Kms("the bucket's".into()));
     let s3 = open(&bucket);
-    assert_eq!(s3.probe().await.unwrap().encryption.as_deref(), Some("aws:kms"));
+    assert_eq!(
+        s3.probe().await.unwrap().encryption.unwrap().to_string(),
+        "aws:kms by the bucket's"
+    );
     for place in write(&s3).await {
         let (name, key) = bucket.sealed(&place).unwrap();
         assert_eq!(name, "aws:kms", "{place}");
@@ -137,19 +143,33 @@ async fn the_probe_finds_out_and_finds_it_mended() {
     assert_eq!(s3.probe().await, Err(StoreError::NotEncrypted));
     assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
     bucket.set_sealing(Sealing::Aes256);
-    let found = Abilities { conditional: true, encryption: Some("AES256".into()) };
+    let found = Abilities {
+        conditional: true,
+        encryption: Some(Sealed { algorithm: "AES256".into(), key: None }),
+    };
     assert_eq!(s3.probe().await, Ok(found));
     assert_eq!(s3.put_content(&content(10)).await, Ok(Put::Stored));
 }
 
 #[tokio::test]
 async fn a_named_key_that_is_not_used_counts_as_none() {
-    for sealing in [Sealing::Never] {
-        let bucket = Bucket::new().sealing(sealing);
-        let s3 = open_as(&bucket, keyed(), tuning());
-        assert_eq!(s3.put_content(&content(10)).await, Err(StoreError::NotEncrypted));
-        assert_eq!(bucket.calls("PutObject"), 1, "nothing else is tried in its place");
-        assert_eq!(bucket.keys(), [""; 0]);
+    let other = "arn:aws:kms:eu-central-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
+    for (sealing, error) in [
+        (Sealing::Never, StoreError::NotEncrypted),
+        (Sealing::Always(other.into()), StoreError::OtherKey),
+    ] {
+        for bytes in [content(10), content(600_000)] {
+            let bucket = Bucket::new().sealing(sealing.clone());
+            let key = Some(KmsKey::new(cloud::KEY));
+            let s3 = open_as(&bucket, s3::Bucket { key, ..settings() }, tuning());
+            assert_eq!(s3.put_content(&bytes).await, Err(error.clone()));
+            let puts = bucket.calls("PutObject") + bucket.calls("CompleteMultipartUpload");
+            assert_eq!(puts, 1, "nothing else is tried in its place");
+            assert_eq!(bucket.keys(), [""; 0]);
+            bucket.reset_calls();
+            assert_eq!(s3.put_content(&content(11)).await, Err(error.clone()));
+            assert!(bucket.all_calls().is_empty(), "it is not remembered");
+        }
     }
 }
 

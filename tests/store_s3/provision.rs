@@ -1,6 +1,9 @@
 //! The bucket itself: made and configured where it is missing, else looked at and left alone.
 
-use registry_mirror::store::{Finding, Ground};
+use registry_mirror::{
+    settings::KmsKey,
+    store::{Finding, Ground},
+};
 
 use super::*;
 
@@ -18,7 +21,7 @@ fn says<'a>(findings: &'a [Finding], text: &str) -> &'a Finding {
 async fn a_missing_bucket_is_made_and_configured() {
     let bucket = Bucket::new().missing();
     let ground = open_as(&bucket, creating(), tuning()).prepare().await.unwrap();
-    assert_eq!(ground, Ground { created: true, findings: Vec::new() });
+    assert_eq!(ground, Ground { created: true, ..Ground::default() });
     let is = bucket.configuration();
     let holds = |what: &str, texts: &[&str]| {
         let body = is.get(what).unwrap_or_else(|| panic!("no {what} in {is:#?}"));
@@ -54,7 +57,7 @@ async fn a_missing_bucket_is_made_and_configured() {
 async fn a_named_key_becomes_the_default_and_one_region_is_never_named() {
     let bucket = Bucket::new().missing();
     let settings = s3::Bucket {
-        key: Some("alias/mirror".into()),
+        key: Some(KmsKey::new("alias/mirror")),
         region: Some("us-east-1".into()),
         ..creating()
     };
@@ -94,7 +97,7 @@ async fn what_was_there_is_looked_at_and_never_written_to() {
     );
     let ground = open_as(&bucket, creating(), tuning()).prepare().await.unwrap();
     assert!(!ground.created);
-    assert_eq!(ground.findings.len(), 3, "{:#?}", ground.findings);
+    assert_eq!(ground.findings.len(), 4, "{:#?}", ground.findings);
     for (what, hint) in [
         ("does not block public access", "all four"),
         ("never ends unfinished uploads", "AbortIncompleteMultipartUpload"),
@@ -103,6 +106,7 @@ async fn what_was_there_is_looked_at_and_never_written_to() {
         let finding = says(&ground.findings, what);
         assert!(finding.hint.as_ref().is_some_and(|text| text.contains(hint)), "{finding:?}");
     }
+    says(&ground.findings, "has no policy that demands TLS");
     assert_eq!(bucket.configuration().len(), 1, "it was written to");
 }
 
@@ -134,6 +138,8 @@ async fn every_permission_that_is_denied_is_one_line_with_its_name() {
         ("GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock"),
         ("GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
         ("GetBucketVersioning", "s3:GetBucketVersioning"),
+        ("GetBucketEncryption", "s3:GetEncryptionConfiguration"),
+        ("GetBucketPolicy", "s3:GetBucketPolicy"),
     ] {
         says(&denied(operation).await.unwrap().findings, &format!("`{action}` is not granted"));
     }
@@ -195,11 +201,22 @@ async fn a_new_bucket_that_is_not_known_everywhere_yet_is_tried_again() {
     assert!(is.contains_key("publicAccessBlock") && is.contains_key("policy"), "{is:#?}");
 }
 
+/// A second attempt would be told that the bucket is there, and nobody would look at it.
+#[tokio::test]
+async fn a_bucket_whose_making_went_unanswered_is_looked_at() {
+    let bucket = Bucket::new().missing();
+    bucket.fail("CreateBucket", Fault::LostAnswer, 1);
+    let s3 = open_as(&bucket, creating(), tuning());
+    assert!(s3.prepare().await.is_err_and(|error| error.retryable()));
+    assert_eq!(bucket.calls("CreateBucket"), 1);
+    says(&s3.prepare().await.unwrap().findings, "does not block public access");
+}
+
 #[tokio::test]
 async fn every_call_names_the_owner() {
     let bucket = Bucket::new().missing().owned_by("111122223333");
     let settings = s3::Bucket { owner: Some("111122223333".into()), ..creating() };
     let s3 = open_as(&bucket, settings, tuning());
-    assert_eq!(s3.prepare().await.unwrap(), Ground { created: true, findings: Vec::new() });
+    assert_eq!(s3.prepare().await.unwrap(), Ground { created: true, ..Ground::default() });
     assert_eq!(s3.prepare().await.unwrap(), Ground::default());
 }

@@ -230,7 +230,7 @@ async fn what_is_encrypted_otherwise_is_told() {
     cleaner.mirror.run(Job::Verify { image: None }, &tell).await;
     let told = told.into_inner().unwrap();
     let digest = Digest::sha256(&old);
-    let what = format!("`{digest}` is kept under encryption `AES256`, not `aws:kms`");
+    let what = format!("`{digest}` is kept under encryption `AES256`, not `aws:kms by ours`");
     assert!(told.contains(&Line::Fault { what }), "{told:?}");
     let Some(Line::Done { summary, fine: false }) = told.last() else { panic!("{told:?}") };
     assert!(summary.starts_with("2 objects (300 bytes) read, 0 were wrong, 1 are"), "{summary}");

@@ -5,6 +5,7 @@
 //! In process (`S3::with_http_client(…, bucket.client())`) or behind an address on loopback
 //! ([`Bucket::serve`]), for the whole program.
 
+pub mod cloud;
 mod objects;
 mod place;
 pub mod wire;
@@ -34,6 +35,8 @@ pub enum Sealing {
     Aes256,
     /// Encrypts by this KMS key unless asked otherwise.
     Kms(String),
+    /// Encrypts by this KMS key, whatever it is asked for.
+    Always(String),
     /// Encrypts only when asked.
     WhenAsked,
     /// Does not encrypt and does not say so.
@@ -72,10 +75,13 @@ struct State {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<(String, String), Upload>,
     place: place::Place,
+    cloud: cloud::Cloud,
     sealing: Sealing,
     unconditional: bool,
     hashing: bool,
     owner: Option<String>,
+    /// Whether calls that name no owner are refused, too.
+    must_name_owner: bool,
     page: Option<usize>,
     faults: Vec<Planned>,
     calls: BTreeMap<&'static str, usize>,
@@ -112,6 +118,12 @@ impl Bucket {
 
     /// The same bucket, which answers only calls that name `owner` as its owner.
     pub fn owned_by(self, owner: &str) -> Self {
+        self.state().must_name_owner = true;
+        self.shared_by(owner)
+    }
+
+    /// The same bucket, which `owner` lets us use: it refuses calls that name another as its owner.
+    pub fn shared_by(self, owner: &str) -> Self {
         self.state().owner = Some(owner.to_owned());
         self
     }

@@ -60,7 +60,7 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
         endpoint: some(&settings.bucket_endpoint),
         create: settings.bucket_create,
         encrypt: settings.bucket_encrypt,
-        key: some(&settings.bucket_encryption_key),
+        key: Some(settings.bucket_encryption_key.clone()).filter(|key| !key.is_empty()),
         owner: some(&settings.bucket_owner),
     })
 }

@@ -6,7 +6,7 @@ use super::{Image, Line, Listen, Stopped, catalogue::digest_of};
 use crate::{
     mirror::{Inner, sweep},
     oci::{Algorithm, Digest, Hasher, Tag},
-    store::{Area, Body, Found, Key, Shard},
+    store::{Area, Body, Found, Key, Sealed, Shard},
 };
 
 /// What is found.
@@ -18,7 +18,7 @@ struct Tally {
     /// Kept under another encryption than what is written now.
     otherwise: u64,
     /// What is written now is encrypted so.
-    encryption: Option<String>,
+    encryption: Option<Sealed>,
 }
 
 impl Inner {
@@ -130,7 +130,9 @@ impl Inner {
             tell(Line::Fault { what });
         } else if encryption != tally.encryption {
             tally.otherwise += 1;
-            let word = |kind: &Option<String>| kind.clone().unwrap_or_else(|| "none".into());
+            let word = |kind: &Option<Sealed>| {
+                kind.as_ref().map_or_else(|| "none".to_owned(), Sealed::to_string)
+            };
             let (is, should) = (word(&encryption), word(&tally.encryption));
             let what = format!("`{}` is kept under encryption `{is}`, not `{should}`", key.digest);
             tell(Line::Fault { what });

@@ -75,7 +75,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     variable(
         "bucket_owner",
         Account,
-        "The account that must own the bucket. Empty: not checked.",
+        "The account that must own the bucket. Empty: our own, at AWS.",
     )
     .restart(),
     variable(

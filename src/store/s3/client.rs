@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::{
     Client,
     config::{
@@ -17,7 +17,7 @@ use aws_sdk_s3::{
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
-use super::{Inner, Tuning, failure::Failure, others::ServerClock};
+use super::{Inner, Tuning, arn, failure::Failure, others::ServerClock};
 use crate::telemetry::Metrics;
 
 /// Attempts at one call, the first included (the SDK's own default, spelled out).
@@ -35,16 +35,52 @@ pub(super) fn https() -> SharedHttpClient {
         .build_https()
 }
 
+/// What calls are made with.
+#[derive(Debug)]
+pub(super) struct Aws {
+    s3: Client,
+    /// What clients of other services are made of.
+    shared: SdkConfig,
+}
+
+impl Aws {
+    /// For services that are asked for what is good to know, and not waited for.
+    pub(super) fn aside(&self, tuning: &Tuning) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(tuning.aside)
+            .operation_timeout(tuning.aside)
+            .build();
+        self.shared.clone().into_builder().timeout_config(timeouts).build()
+    }
+
+    /// The region that calls go to.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.shared.region().map(Region::as_ref)
+    }
+}
+
 impl Inner {
-    /// The client, built on first use.
+    /// The client, built on first use; whose the bucket must be is known then, if it can be.
     ///
     /// # Errors
     /// No region is known yet; the next call looks again.
     pub(super) async fn client(&self, operation: &'static str) -> Result<&Client, Failure> {
-        self.client.get_or_try_init(|| self.build(operation)).await
+        Ok(&self.aws(operation).await?.s3)
     }
 
-    async fn build(&self, operation: &'static str) -> Result<Client, Failure> {
+    /// What that client is made of, on the same terms.
+    pub(super) async fn aws(&self, operation: &'static str) -> Result<&Aws, Failure> {
+        let aws = self.aws.get_or_try_init(|| self.build(operation)).await?;
+        self.find_owner(aws).await;
+        Ok(aws)
+    }
+
+    /// Whether the bucket is AWS's, so that STS and KMS are, too.
+    pub(super) fn is_aws(&self) -> bool {
+        self.bucket.endpoint.as_deref().is_none_or(arn::is_of_aws)
+    }
+
+    async fn build(&self, operation: &'static str) -> Result<Aws, Failure> {
         let bucket = &self.bucket;
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(self.http.clone())
@@ -83,17 +119,12 @@ impl Inner {
                 .force_path_style(true)
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         }
-        Ok(Client::from_conf(config.build()))
+        Ok(Aws { s3: Client::from_conf(config.build()), shared })
     }
 
     /// Whether parts are sent with a checksum, which must then be announced.
     pub(super) const fn sums_parts(&self) -> bool {
         self.bucket.endpoint.is_none()
-    }
-
-    /// The account that must own the bucket, for every call.
-    pub(super) fn owner(&self) -> Option<String> {
-        self.bucket.owner.clone()
     }
 
     /// For a call that sends `bytes`: the SDK counts the sending as waiting for an answer, so the
@@ -159,7 +190,7 @@ impl Intercept for Counting {
 
 /// The calls that are made here; a label is a constant.
 fn label(operation: &str) -> &'static str {
-    const CALLS: [&str; 21] = [
+    const CALLS: [&str; 23] = [
         "AbortMultipartUpload",
         "CompleteMultipartUpload",
         "CreateMultipartUpload",
@@ -173,7 +204,9 @@ fn label(operation: &str) -> &'static str {
         "UploadPart",
         "HeadBucket",
         "CreateBucket",
+        "GetBucketEncryption",
         "GetBucketLifecycleConfiguration",
+        "GetBucketPolicy",
         "GetBucketVersioning",
         "GetPublicAccessBlock",
         "PutBucketEncryption",

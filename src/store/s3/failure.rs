@@ -75,7 +75,8 @@ impl Failure {
 
     /// Whether the caller may not do it.
     pub(super) fn is_denied(&self) -> bool {
-        self.status == 403
+        // KMS says so with a status 400.
+        self.status == 403 || self.code == "AccessDeniedException"
     }
 
     /// Whether there is nothing under the key. A bucket that is missing is another matter: its

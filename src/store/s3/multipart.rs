@@ -8,10 +8,11 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     Inner, body,
-    encryption::Seal,
+    encryption::{Seal, sealed},
     failure::Failure,
     write::{Answer, Condition, Outcome, Write},
 };
+use crate::store::Sealed;
 
 const CREATE: &str = "CreateMultipartUpload";
 const PART: &str = "UploadPart";
@@ -26,7 +27,7 @@ const MOST_PARTS: u64 = 9000;
 struct Sent {
     part: CompletedPart,
     /// The encryption that the answer named.
-    named: Option<String>,
+    named: Option<Sealed>,
 }
 
 impl Inner {
@@ -45,13 +46,11 @@ impl Inner {
         let (upload, named) = self.create(write, seal).await?;
         let result = match self.parts(write, length, &upload).await {
             Ok(sent) => {
-                // S3 names the encryption when an upload is begun and when it is completed;
-                // SeaweedFS 4.48 names it for each part instead.
-                let parts_named = sent.iter().map(|part| part.named.clone()).reduce(Option::and);
+                let of_parts = sent.iter().map(|part| part.named.clone()).reduce(Option::and);
                 let parts = sent.into_iter().map(|part| part.part).collect();
                 let answer = self.complete(write, &upload, parts, condition).await;
                 answer.map(|answer| Answer {
-                    encryption: answer.encryption.or(named).or(parts_named.flatten()),
+                    encryption: together([answer.encryption, named, of_parts.flatten()]),
                     etag: answer.etag,
                 })
             }
@@ -73,7 +72,7 @@ impl Inner {
         &self,
         write: &Write,
         seal: &Seal,
-    ) -> Result<(String, Option<String>), Failure> {
+    ) -> Result<(String, Option<Sealed>), Failure> {
         let client = self.client(CREATE).await?;
         let answer = client
             .create_multipart_upload()
@@ -88,7 +87,7 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(CREATE, &error))?;
-        let named = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let named = sealed(answer.server_side_encryption(), answer.ssekms_key_id());
         let upload = answer.upload_id.ok_or_else(|| Failure::unreadable(CREATE))?;
         Ok((upload, named))
     }
@@ -145,7 +144,7 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(PART, &error))?;
-        let named = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let named = sealed(answer.server_side_encryption(), answer.ssekms_key_id());
         let part = CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
@@ -178,7 +177,7 @@ impl Inner {
             .await
             .map_err(|error| Failure::new(COMPLETE, &error))?;
         Ok(Answer {
-            encryption: answer.server_side_encryption().map(|kind| kind.as_str().to_owned()),
+            encryption: sealed(answer.server_side_encryption(), answer.ssekms_key_id()),
             etag: answer.e_tag.unwrap_or_default(),
         })
     }
@@ -195,4 +194,15 @@ impl Inner {
             }
         }
     }
+}
+
+/// What the answers to one upload say of its encryption: S3 says it when the upload is begun and when
+/// it is completed; SeaweedFS 4.48 says it for each part instead, and others leave the key out of one.
+fn together(answers: [Option<Sealed>; 3]) -> Option<Sealed> {
+    let mut answers = answers.into_iter().flatten();
+    let mut first = answers.next()?;
+    if first.key.is_none() {
+        first.key = answers.find(|other| other.algorithm == first.algorithm).and_then(|o| o.key);
+    }
+    Some(first)
 }

@@ -24,7 +24,7 @@ impl Inner {
     /// write by what is known of the bucket's encryption.
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
         self.conditional.store(true, Ordering::Relaxed);
-        let encryption = self.encryption.afresh();
+        let encryption = self.encryption.afresh(super::lock(&self.key_is).clone());
         let name = nonce();
         let keys = ["object", "race", "parts"].map(|what| keys::probe(&format!("{name}-{what}")));
         let result = self.try_out(&encryption, &keys).await;

@@ -5,10 +5,11 @@ mod inspect;
 
 use aws_sdk_s3::{
     Client,
+    config::{Builder, retry::RetryConfig},
     types::{BucketLocationConstraint, CreateBucketConfiguration},
 };
 
-use super::{Inner, failure::Failure};
+use super::{Inner, failure::Failure, kms::Described};
 use crate::store::{Finding, Ground, StoreError};
 
 const HEAD: &str = "HeadBucket";
@@ -19,31 +20,48 @@ const NAMELESS_REGION: &str = "us-east-1";
 impl Inner {
     /// Makes the bucket if it is missing and may be made, and configures it then. One that was
     /// there is looked at and never written to, whoever made it: another node may have been
-    /// first, and configures it itself.
+    /// first, and configures it itself. What KMS says of the key is asked in either case.
     pub(super) async fn provision(&self) -> Result<Ground, StoreError> {
+        self.ask_for_owner_again();
+        let aws = self.aws(HEAD).await?;
         let client = self.client(HEAD).await?;
-        let looked = client
-            .head_bucket()
-            .bucket(&self.bucket.name)
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await
-            .map_err(|error| Failure::new(HEAD, &error));
-        match looked {
-            Ok(_) => Ok(Ground { created: false, findings: self.inspect(client).await }),
-            Err(failure) if failure.status() == 404 && self.bucket.create => {
-                self.make(client).await
+        let mut key = self.bucket.key.clone();
+        let mut ground = match self.see(client, self.owner()).await {
+            Ok(()) => {
+                let (findings, default_key) = self.inspect(client).await;
+                key = key.or(default_key);
+                Ground { findings, ..Ground::default() }
             }
-            Err(failure) => self.not_seen(failure),
+            Err(failure) if failure.status() == 404 && self.bucket.create => {
+                self.make(client).await?
+            }
+            Err(failure) => self.not_seen(client, failure).await?,
+        };
+        if self.lacks_owner() {
+            let what = "our own account is not known, so the owner of the bucket is not checked";
+            ground.findings.push(Finding::info(what));
         }
+        if let Some(key) = key {
+            let Described { arn, trouble, findings } = self.describe_key(aws, &key).await;
+            *super::lock(&self.key_is) = arn.filter(|_| self.bucket.key.is_some());
+            ground.findings.extend(findings);
+            ground.key = trouble;
+        }
+        Ok(ground)
+    }
+
+    /// Whether the bucket is there and may be looked at.
+    async fn see(&self, client: &Client, owner: Option<String>) -> Result<(), Failure> {
+        let call = client.head_bucket().bucket(&self.bucket.name).set_expected_bucket_owner(owner);
+        call.send().await.map(drop).map_err(|error| Failure::new(HEAD, &error))
     }
 
     /// What follows when the bucket cannot be seen and is not to be made.
-    fn not_seen(&self, failure: Failure) -> Result<Ground, StoreError> {
+    async fn not_seen(&self, client: &Client, failure: Failure) -> Result<Ground, StoreError> {
         let name = &self.bucket.name;
         let misplaced =
             |what, hint: &str| Err(StoreError::Misconfigured { what, hint: hint.to_owned() });
-        match (failure.status(), &self.bucket.owner) {
+        match (failure.status(), self.owner()) {
             (404, _) => misplaced(
                 format!("there is no bucket `{name}`"),
                 "make it, or set registry_mirror_bucket_create to true",
@@ -52,7 +70,12 @@ impl Inner {
                 format!("the bucket `{name}` lies in another region"),
                 "set registry_mirror_bucket_location to the region that it lies in",
             ),
-            // S3 does not say which of the two it is.
+            // S3 says 403 to both; only for another's it says more to whoever expects nobody.
+            (403, Some(owner)) if self.see(client, None).await.is_ok() => misplaced(
+                format!("the bucket `{name}` is not the account's {owner}"),
+                "set registry_mirror_bucket_owner to the account that owns it, if it is the right \
+                 one; names of buckets are the world's",
+            ),
             (403, Some(owner)) => Ok(Ground::of(Finding::warning(
                 format!(
                     "the bucket `{name}` cannot be looked at: it is not the account's {owner}, or \
@@ -82,13 +105,16 @@ impl Inner {
             .create_bucket()
             .bucket(name)
             .set_create_bucket_configuration(place)
+            .customize()
+            .config_override(once())
             .send()
             .await
             .map_err(|error| Failure::new(CREATE, &error));
         match made {
             Ok(_) => {
                 tracing::info!(bucket = name, "the bucket was missing and is made");
-                Ok(Ground { created: true, findings: self.configure(client, region).await })
+                let findings = self.configure(client, region).await;
+                Ok(Ground { created: true, findings, key: None })
             }
             // Another node was first, and is configuring it now.
             Err(failure) if failure.code() == "BucketAlreadyOwnedByYou" => Ok(Ground::default()),
@@ -110,4 +136,10 @@ impl Inner {
             Err(failure) => Err(failure.into()),
         }
     }
+}
+
+/// For a call that is not tried again: after an answer that was lost, a second attempt would take
+/// the bucket that the first one made for another node's, and nothing would be said of what it lacks.
+fn once() -> Builder {
+    Builder::new().retry_config(RetryConfig::disabled())
 }

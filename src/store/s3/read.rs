@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{Inner, failure::Failure};
+use super::{Inner, encryption::sealed, failure::Failure};
 use crate::{
     clock,
     store::{Body, Chunks, Found, Info, LINK_LIFETIME, Link, Meta, StoreError},
@@ -67,8 +67,7 @@ impl Inner {
         match call.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => {
                 let size = length(HEAD, answer.content_length())?;
-                let encryption =
-                    answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+                let encryption = sealed(answer.server_side_encryption(), answer.ssekms_key_id());
                 let metadata = answer.metadata.unwrap_or_default();
                 let stored = when(answer.last_modified.as_ref());
                 let meta = meta(&metadata);
@@ -146,7 +145,7 @@ impl Inner {
             Some(range) => checked(&range, length, answer.content_range())?,
         };
         let meta = answer.metadata.as_ref().map(meta).unwrap_or_default();
-        let encryption = answer.server_side_encryption().map(|kind| kind.as_str().to_owned());
+        let encryption = sealed(answer.server_side_encryption(), answer.ssekms_key_id());
         let info = Info { size, stored: when(answer.last_modified.as_ref()), meta, encryption };
         let (to, from) = mpsc::channel(AHEAD);
         self.engine.spawn(pump(answer.body, to));

@@ -109,7 +109,7 @@ impl Inner {
         if seen.metadata.get(WRITE) != write.metadata.get(WRITE) {
             return Ok(Written::Conflict);
         }
-        if self.encryption.accepts(seen.info.encryption.as_deref()) {
+        if self.encryption.accepts(seen.info.encryption.as_ref()) {
             return Ok(Written::Done(version(PUT, seen.etag)?));
         }
         match self.sealed(write, Condition::Is(seen.etag)).await? {

@@ -7,14 +7,14 @@ use aws_smithy_types::base64;
 
 use super::{
     Inner, body,
-    encryption::{Encryption, Seal, Verdict},
+    encryption::{Encryption, Seal, Verdict, sealed},
     failure::Failure,
     keys,
     read::{self, Seen},
 };
 use crate::{
     oci::Algorithm,
-    store::{Key, Meta, Payload, Put, StoreError},
+    store::{Key, Meta, Payload, Put, Sealed, StoreError},
 };
 
 const PUT: &str = "PutObject";
@@ -60,7 +60,7 @@ pub(super) struct Write {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) etag: String,
-    pub(super) encryption: Option<String>,
+    pub(super) encryption: Option<Sealed>,
 }
 
 /// How one try at a write ended.
@@ -90,7 +90,7 @@ impl Inner {
         // What an attempt of ours left without encryption, its answer lost, is written anew. What
         // is not ours (it bears no mark) is left as it is.
         let is_it = |seen: &Seen| {
-            let sealed = self.encryption.accepts(seen.info.encryption.as_deref());
+            let sealed = self.encryption.accepts(seen.info.encryption.as_ref());
             seen.info.size == payload.len() && (sealed || !seen.info.meta.verified)
         };
         let mut conditional = self.is_conditional();
@@ -143,7 +143,8 @@ impl Inner {
     /// Writes with the encryption that is wanted, and takes back what was written without it.
     ///
     /// # Errors
-    /// [`StoreError::NotEncrypted`] if the store does not encrypt.
+    /// [`StoreError::NotEncrypted`] if the store does not encrypt, [`StoreError::OtherKey`] if it
+    /// does so otherwise than it was asked to.
     pub(super) async fn sealed(
         &self,
         write: &Write,
@@ -159,7 +160,7 @@ impl Inner {
         write: &Write,
         mut condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        // The writing of ours that lies there unencrypted.
+        // The writing of ours that lies there and is not encrypted as it must be.
         let mut plain: Option<String> = None;
         loop {
             let end = match encryption.seal() {
@@ -168,7 +169,7 @@ impl Inner {
             };
             let end = match end {
                 Ok((Outcome::Done(answer), seal)) => {
-                    match encryption.judge(&seal, answer.encryption.as_deref()) {
+                    match encryption.judge(&seal, answer.encryption.as_ref()) {
                         Verdict::Sealed => return Ok(Outcome::Done(answer)),
                         Verdict::Again => {
                             if condition != Condition::Always {
@@ -177,13 +178,12 @@ impl Inner {
                             plain = Some(answer.etag);
                             continue;
                         }
-                        Verdict::Refused => {
-                            tracing::error!(
-                                bucket = self.bucket.name,
-                                "the bucket does not encrypt, so it is not written to"
-                            );
+                        Verdict::Refused(error) => {
+                            let is = answer.encryption.map(|sealed| sealed.to_string());
+                            let bucket = &self.bucket.name;
+                            tracing::error!(bucket, encrypted = is, "{error}");
                             plain = Some(answer.etag);
-                            Err(StoreError::NotEncrypted)
+                            Err(error)
                         }
                     }
                 }
@@ -198,7 +198,7 @@ impl Inner {
         }
     }
 
-    /// Removes a writing of ours that is not encrypted, unless others have replaced it.
+    /// Removes a writing of ours that is not encrypted as it must be, unless others have replaced it.
     async fn take_back(&self, key: &str, etag: &str) {
         // Where that cannot be told it is removed: content can be fetched again.
         if let Ok(Some(seen)) = self.look(key).await
@@ -270,7 +270,7 @@ impl Inner {
             .await
             .map_err(|error| Failure::new(PUT, &error))?;
         Ok(Answer {
-            encryption: answer.server_side_encryption().map(|kind| kind.as_str().to_owned()),
+            encryption: sealed(answer.server_side_encryption(), answer.ssekms_key_id()),
             etag: answer.e_tag.unwrap_or_default(),
         })
     }

@@ -134,6 +134,7 @@ impl State {
         });
         match &self.sealing {
             Sealing::Never => None,
+            Sealing::Always(key) => Some(("aws:kms".into(), Some((key.clone(), false)))),
             Sealing::WhenAsked => asked,
             Sealing::Aes256 => Some(asked.unwrap_or_else(|| ("AES256".into(), None))),
             Sealing::Kms(key) => {

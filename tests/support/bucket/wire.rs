@@ -22,7 +22,7 @@ use s3s::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET, place};
+use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET, cloud, place};
 
 /// The connection broke.
 #[derive(Debug)]
@@ -82,17 +82,22 @@ impl Door {
         let owner = request.headers().get("x-amz-expected-bucket-owner");
         let (fault, owned) = {
             let mut state = self.bucket.state();
-            let owned =
-                state.owner.as_ref().is_none_or(|is| owner.is_some_and(|asked| asked == is));
-            (state.count(operation), owned)
+            let named = owner.map_or(!state.must_name_owner, |asked| {
+                state.owner.as_ref().is_none_or(|is| asked == is)
+            });
+            (state.count(operation), state.owner.is_none() || named)
         };
         let is_head = request.method() == http::Method::HEAD;
+        let is_aside = cloud::operation(&request).is_some();
         match fault {
             // A bucket that is made has no owner yet.
-            None if !owned && operation != "CreateBucket" => {
+            None if !owned && operation != "CreateBucket" && !is_aside => {
                 Ok(refusal(403, "AccessDenied", is_head))
             }
             None => self.done(operation, request).await,
+            Some(Fault::Status(status, code)) if is_aside => {
+                Ok(cloud::failed(operation, status, code))
+            }
             Some(Fault::Refused) => Err(Broken),
             Some(Fault::Silent) => std::future::pending().await,
             Some(Fault::Status(status, code)) => {
@@ -102,7 +107,7 @@ impl Door {
             }
             Some(Fault::ErrorIn200) => Ok(refusal(200, "InternalError", is_head)),
             Some(Fault::LostAnswer) => {
-                let _ = self.service.call(request).await;
+                let _ = self.done(operation, request).await;
                 Err(Broken)
             }
             Some(Fault::Cut(after)) => self.broken_body(request, after, End::Cut).await,
@@ -117,11 +122,13 @@ impl Door {
         operation: &'static str,
         mut request: s3s::HttpRequest,
     ) -> Result<s3s::HttpResponse, Broken> {
-        if !place::is_call(operation) {
+        let is_aside = cloud::operation(&request).is_some();
+        if !is_aside && !place::is_call(operation) {
             return self.service.call(request).await.map_err(|_| Broken);
         }
         let body = request.body_mut().store_all_limited(usize::MAX).await.map_err(|_| Broken)?;
-        Ok(place::answer(&self.bucket, operation, &body))
+        let answer = if is_aside { cloud::answer } else { place::answer };
+        Ok(answer(&self.bucket, operation, &body))
     }
 
     async fn broken_body(
@@ -194,6 +201,9 @@ impl http_body::Body for BrokenBody {
 
 /// The S3 operation that a request is.
 fn operation(request: &s3s::HttpRequest) -> &'static str {
+    if let Some(operation) = cloud::operation(request) {
+        return operation;
+    }
     let query = request.uri().query().unwrap_or_default();
     let has = |name: &str| {
         query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key == name))

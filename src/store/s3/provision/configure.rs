@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::super::{Inner, failure::Failure};
+use super::super::{Inner, arn, failure::Failure};
 use crate::store::Finding;
 
 /// Attempts at a step while S3 is still making the bucket known to all its parts.
@@ -85,7 +85,7 @@ impl Inner {
     }
 
     async fn put_encryption(&self, client: &Client) -> Result<(), Failure> {
-        let key = self.bucket.key.clone().filter(|key| !key.is_empty());
+        let key = self.bucket.key.as_ref().map(ToString::to_string);
         let algorithm = match key {
             Some(_) => ServerSideEncryption::AwsKms,
             None => ServerSideEncryption::Aes256,
@@ -144,7 +144,7 @@ impl Inner {
     }
 
     async fn put_policy(&self, client: &Client, region: Option<&str>) -> Result<(), Failure> {
-        let bucket = format!("arn:{}:s3:::{}", partition(region), self.bucket.name);
+        let bucket = arn::of_bucket(&self.bucket.name, region);
         let policy = json!({
             "Version": "2012-10-17",
             "Statement": [{
@@ -199,13 +199,4 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     answer.map(drop).map_err(|error| Failure::new(operation, &error))
-}
-
-/// The first part of an ARN's name for the clouds of AWS (IAM user guide, "Amazon Resource Names").
-fn partition(region: Option<&str>) -> &'static str {
-    match region {
-        Some(region) if region.starts_with("cn-") => "aws-cn",
-        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
 }

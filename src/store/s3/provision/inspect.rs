@@ -5,19 +5,28 @@ use aws_sdk_s3::{
     types::{BucketVersioningStatus, ExpirationStatus},
 };
 
+use serde_json::Value as Json;
+
 use super::super::{Inner, failure::Failure};
-use crate::store::Finding;
+use crate::{settings::KmsKey, store::Finding};
 
 /// What there is to say about one that was there.
 type Judged = Result<Option<Finding>, Failure>;
 
 impl Inner {
-    /// What somebody should know about a bucket that was there.
-    pub(super) async fn inspect(&self, client: &Client) -> Vec<Finding> {
+    /// What somebody should know about a bucket that was there, and the KMS key that it encrypts by
+    /// unless told otherwise, if it has one.
+    pub(super) async fn inspect(&self, client: &Client) -> (Vec<Finding>, Option<KmsKey>) {
+        let (default, key) = match self.judge_default(client).await {
+            Ok((finding, key)) => (Ok(finding), key),
+            Err(failure) => (Err(failure), None),
+        };
         let steps = [
+            ("s3:GetEncryptionConfiguration", default),
             ("s3:GetBucketPublicAccessBlock", self.judge_access(client).await),
             ("s3:GetLifecycleConfiguration", self.judge_lifecycle(client).await),
             ("s3:GetBucketVersioning", self.judge_versions(client).await),
+            ("s3:GetBucketPolicy", self.judge_policy(client).await),
         ];
         let judged = steps.into_iter().map(|(action, judged)| match judged {
             Ok(finding) => finding,
@@ -27,7 +36,64 @@ impl Inner {
             // A store that does not know the question is not to be blamed for the answer.
             Err(_) => None,
         });
-        judged.flatten().collect()
+        (judged.flatten().collect(), key)
+    }
+
+    async fn judge_default(
+        &self,
+        client: &Client,
+    ) -> Result<(Option<Finding>, Option<KmsKey>), Failure> {
+        let call = client
+            .get_bucket_encryption()
+            .bucket(&self.bucket.name)
+            .set_expected_bucket_owner(self.owner());
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failure = Failure::new("GetBucketEncryption", &error);
+                // None is set. At AWS there always is one; the probe tells what others do.
+                return if failure.status() == 404 { Ok((None, None)) } else { Err(failure) };
+            }
+        };
+        let rules = answer.server_side_encryption_configuration;
+        let rule = rules.as_ref().and_then(|rules| rules.rules().first());
+        let default = rule.and_then(|rule| rule.apply_server_side_encryption_by_default());
+        let by_kms = default.is_some_and(|is| is.sse_algorithm().as_str().starts_with("aws:kms"));
+        let key = default.and_then(|default| default.kms_master_key_id()).map(KmsKey::new);
+        let has_bucket_key = rule.and_then(|rule| rule.bucket_key_enabled()) == Some(true);
+        let dear = by_kms && !has_bucket_key && self.bucket.key.is_none();
+        let finding = dear.then(|| {
+            Finding::warning(
+                format!(
+                    "the bucket `{}` encrypts by KMS without a bucket key, so each object costs \
+                     calls to KMS",
+                    self.bucket.name
+                ),
+                "switch the bucket key on in its default encryption",
+            )
+        });
+        Ok((finding, key))
+    }
+
+    async fn judge_policy(&self, client: &Client) -> Judged {
+        let call = client
+            .get_bucket_policy()
+            .bucket(&self.bucket.name)
+            .set_expected_bucket_owner(self.owner());
+        let policy = match call.send().await {
+            Ok(answer) => answer.policy.unwrap_or_default(),
+            Err(error) => match Failure::new("GetBucketPolicy", &error) {
+                failure if failure.status() == 404 => String::new(),
+                failure => return Err(failure),
+            },
+        };
+        let is_aws = self.is_aws();
+        Ok((is_aws && !demands_tls(&policy)).then(|| {
+            Finding::info(format!(
+                "the bucket `{}` has no policy that demands TLS of everybody",
+                self.bucket.name
+            ))
+        }))
     }
 
     async fn judge_access(&self, client: &Client) -> Judged {
@@ -99,5 +165,41 @@ impl Inner {
                  ExpiredObjectDeleteMarker",
             )
         }))
+    }
+}
+
+/// Whether a statement of the policy denies what comes without TLS.
+fn demands_tls(policy: &str) -> bool {
+    let Ok(policy) = serde_json::from_str::<Json>(policy) else { return false };
+    let statements = match &policy["Statement"] {
+        Json::Array(statements) => statements.clone(),
+        one => vec![one.clone()],
+    };
+    statements.iter().any(|statement| {
+        let conditions = ["Bool", "BoolIfExists"].map(|test| &statement["Condition"][test]);
+        let mut values = conditions.into_iter().filter_map(|test| test.get("aws:SecureTransport"));
+        statement["Effect"] == "Deny"
+            && values.any(|value| [value, &value[0]].iter().any(|v| **v == "false" || **v == false))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_demands_tls_is_known_in_all_its_forms() {
+        for value in [r#""false""#, r#"["false"]"#, "false"] {
+            let statement = format!(
+                r#"{{"Effect":"Deny","Condition":{{"BoolIfExists":{{"aws:SecureTransport":{value}}}}}}}"#
+            );
+            assert!(demands_tls(&format!(r#"{{"Statement":{statement}}}"#)), "{statement}");
+            assert!(demands_tls(&format!(r#"{{"Statement":[{{}},{statement}]}}"#)), "{statement}");
+            assert!(!demands_tls(&format!(
+                r#"{{"Statement":{}}}"#,
+                statement.replace("Deny", "Allow")
+            )));
+        }
+        assert!(!demands_tls("") && !demands_tls("{}"));
     }
 }
