@@ -11,6 +11,14 @@ pub struct Sealed {
     pub key: Option<String>,
 }
 
+impl Sealed {
+    /// Whether both are encrypted alike, as far as they name their keys.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (key, others) = (self.key.as_ref(), other.key.as_ref());
+        self.algorithm == other.algorithm && key.zip(others).is_none_or(|(key, other)| key == other)
+    }
+}
+
 impl fmt::Display for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.algorithm)?;

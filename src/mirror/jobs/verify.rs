@@ -128,7 +128,7 @@ impl Inner {
             self.keeper.drop(key).await?;
             let what = format!("`{}` was damaged and is dropped", key.digest);
             tell(Line::Fault { what });
-        } else if encryption != tally.encryption {
+        } else if !alike(encryption.as_ref(), tally.encryption.as_ref()) {
             tally.otherwise += 1;
             let word = |kind: &Option<Sealed>| {
                 kind.as_ref().map_or_else(|| "none".to_owned(), Sealed::to_string)
@@ -158,5 +158,12 @@ impl Inner {
                 Ok(hasher.finish())
             }
         }
+    }
+}
+
+fn alike(is: Option<&Sealed>, should: Option<&Sealed>) -> bool {
+    match (is, should) {
+        (Some(is), Some(should)) => is.is_like(should),
+        (is, should) => is.is_none() && should.is_none(),
     }
 }

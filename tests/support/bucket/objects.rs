@@ -195,6 +195,7 @@ impl S3 for Bucket {
             last_modified: Some(object.stored.into()),
             metadata: Some(object.metadata),
             server_side_encryption: algorithm(&object.sealed),
+            ssekms_key_id: kms_key(&object.sealed),
             ..HeadObjectOutput::default()
         }))
     }
@@ -228,6 +229,7 @@ impl S3 for Bucket {
             last_modified: Some(object.stored.into()),
             metadata: Some(object.metadata),
             server_side_encryption: algorithm(&object.sealed),
+            ssekms_key_id: kms_key(&object.sealed),
             ..GetObjectOutput::default()
         }))
     }
