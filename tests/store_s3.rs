@@ -84,6 +84,7 @@ mod key;
 mod others;
 mod places;
 mod provision;
+mod pulls;
 mod real;
 mod served;
 mod sweep;

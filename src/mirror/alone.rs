@@ -1,14 +1,14 @@
 //! A blob streamed through for one client, where it cannot or need not pass the spool: from the
 //! shared store where it does not fit the disk, or from the upstream where there is no room.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream::poll_fn};
-use tokio::{
-    sync::mpsc,
-    time::{Duration, timeout},
+use futures_util::{
+    Stream, StreamExt,
+    stream::{BoxStream, poll_fn},
 };
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -16,11 +16,13 @@ use super::{
     answer::{Blob, BlobBytes, ByteRange, CutOff, Refusal, Verdict},
     blobs::cut,
     keep::Outside,
-    reader::Reader,
+    reader::{Doubt, Reader},
     refuse::refusal,
+    relay::{Cause, Relay},
+    rest::{Patience, is_passing},
 };
 use crate::{
-    oci::{Digest, Hasher, Name},
+    oci::Name,
     store::{Body, Key},
     telemetry::{Tier, Why},
     upstream::{Trust, UpstreamError},
@@ -32,16 +34,36 @@ const AHEAD: usize = 4;
 /// How long the upstream may take to begin.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a source may send nothing.
-const SILENCE: Duration = Duration::from_secs(30);
+/// What came of looking into the shared store.
+pub(super) enum Looked {
+    /// This is the answer.
+    Answer(Result<Blob, Refusal>),
+    /// Nobody has hashed what is there, so it cannot be passed on as it is.
+    Unverified,
+    /// Nothing is there, or the store fails.
+    Nothing,
+}
 
 impl Inner {
     /// The blob straight from the shared store, if that has it.
     pub(super) async fn far_blob(
-        &self,
+        self: &Arc<Self>,
+        name: &Name,
         key: &Key,
         range: Option<ByteRange>,
-    ) -> Option<Result<Blob, Refusal>> {
+        trust: Trust,
+    ) -> Looked {
+        self.look_far(name, key, range, trust).await.unwrap_or(Looked::Nothing)
+    }
+
+    async fn look_far(
+        self: &Arc<Self>,
+        name: &Name,
+        key: &Key,
+        range: Option<ByteRange>,
+        trust: Trust,
+    ) -> Option<Looked> {
+        let refused = |refusal| Some(Looked::Answer(Err(refusal)));
         let wanted = match range {
             None => None,
             Some(ByteRange::From(start)) => Some(start..u64::MAX),
@@ -51,37 +73,44 @@ impl Inner {
                 let size = self.keeper.far_info(key).await?.size;
                 match cut(size, Some(range)) {
                     Ok(wanted) => Some(wanted),
-                    Err(refusal) => return Some(Err(refusal)),
+                    Err(refusal) => return refused(refusal),
                 }
             }
         };
         if wanted.as_ref().is_some_and(Range::is_empty) {
             let size = self.keeper.far_info(key).await?.size;
-            return Some(Err(Refusal::Range { size }));
+            return refused(Refusal::Range { size });
         }
         let found = match self.keeper.far_range(key, wanted).await {
             Ok(found) => found?,
-            Err(Outside { size }) => return Some(Err(Refusal::Range { size })),
+            Err(Outside { size }) => return refused(Refusal::Range { size }),
         };
+        if !found.info.meta.verified {
+            return Some(Looked::Unverified);
+        }
         let size = found.info.size;
         let range = match cut(size, range) {
             Ok(range) => range,
-            Err(refusal) => return Some(Err(refusal)),
+            Err(refusal) => return refused(refusal),
         };
         let (body, tier, verdict): (BlobBytes, _, _) = match found.body {
             Body::File(file, part) => {
-                let reader = Reader::kept(file, part, self.parts.engine.clone());
+                let doubt = Doubt::new(&self.keeper, key);
+                let reader = Reader::kept(file, part, self.parts.engine.clone(), doubt);
                 (reader.boxed(), Tier::Disk, Verdict::Disk)
             }
             Body::Stream(chunks) => {
                 // What this mirror wrote was verified then; the whole is looked at again.
                 let whole = range == (0..size);
-                let relay = Relay::new(key.digest, &range, 0, whole);
-                (self.relay(relay, chunks, Some(key)), Tier::Bucket, Verdict::Bucket)
+                let relay = Relay::new(key.digest, range.clone(), range.start, whole);
+                let (name, key) = (name.clone(), key.clone());
+                let passage = Passage { name, key, trust, size, from_store: true };
+                (self.pass(relay, anonymous(chunks), passage), Tier::Bucket, Verdict::Bucket)
             }
         };
         self.parts.metrics.hit(tier, 1);
-        Some(Ok(Blob { size, range, body: Some(body), link: None, verdict }))
+        let blob = Blob { size, range, body: Some(body), link: None, verdict };
+        Some(Looked::Answer(Ok(blob)))
     }
 
     /// The blob for one client alone, not kept.
@@ -92,8 +121,8 @@ impl Inner {
         range: Option<ByteRange>,
         trust: Trust,
     ) -> Result<Blob, Refusal> {
-        if let Some(blob) = self.far_blob(key, range).await {
-            return blob;
+        if let Looked::Answer(answer) = self.far_blob(name, key, range, trust).await {
+            return answer;
         }
         self.parts.metrics.alone(Why::NoRoom);
         // What ends with the blob is verified with the blob, so all of it has to pass.
@@ -122,34 +151,52 @@ impl Inner {
             }
             from = 0;
         };
-        let relay = Relay::new(key.digest, &range, range.start - from, range.end == size);
-        let body = self.relay(relay, chunks, None);
+        let relay = Relay::new(key.digest, range.clone(), from, range.end == size);
+        let (name, key) = (name.clone(), key.clone());
+        let passage = Passage { name, key, trust, size, from_store: false };
+        let body = self.pass(relay, anonymous(chunks), passage);
         Ok(Blob { size, range, body: Some(body), link: None, verdict: Verdict::Alone })
     }
 
     /// Passes `chunks` on from the engine, which owns the connection, to whichever thread serves
-    /// the client. Ends with the client. What turns out to be damaged is forgotten under the key
-    /// that it was `kept` under.
-    fn relay<E: Send + 'static>(
-        &self,
-        relay: Relay,
-        chunks: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
-        kept: Option<&Key>,
+    /// the client. Ends with the client. Where they break off, the rest comes from the shared
+    /// store, if it was that and has recovered, or from the upstream.
+    fn pass(
+        self: &Arc<Self>,
+        mut relay: Relay,
+        mut chunks: BoxStream<'static, Result<Bytes, ()>>,
+        passage: Passage,
     ) -> BlobBytes {
         let (send, mut receive) = mpsc::channel(AHEAD);
-        let metrics = self.parts.metrics.clone();
-        let kept = kept.map(|key| (self.keeper.clone(), key.clone()));
+        let mirror = self.clone();
         let task = self.parts.engine.spawn(async move {
-            if let Err(cause) = relay.run(chunks, &send).await {
-                if cause == Cause::Mismatch {
-                    metrics.mismatch();
-                    tracing::error!("bytes that were streamed through do not match their digest");
-                    if let Some((keeper, key)) = kept {
-                        keeper.forget(&key).await;
-                    }
+            let mut patience = Patience::new();
+            let mut store = passage.from_store;
+            let cause = loop {
+                let before = relay.at();
+                match relay.take(&mut chunks, &send).await {
+                    Ok(()) => return,
+                    Err(Cause::Broken) => {}
+                    Err(cause) => break cause,
                 }
-                let _ = send.send(Err(CutOff)).await;
+                if relay.at() > before {
+                    patience.renew();
+                }
+                match mirror.rest(&passage, relay.at(), &mut store, &mut patience).await {
+                    Some(rest) => chunks = rest,
+                    None => break Cause::Broken,
+                }
+            };
+            if cause == Cause::Mismatch {
+                mirror.parts.metrics.mismatch();
+                let digest = &passage.key.digest;
+                tracing::error!(%digest, "bytes that were streamed through are not of the digest");
+                if passage.from_store {
+                    mirror.keeper.forget(&passage.key).await;
+                }
             }
+            // A client that left does not hear it.
+            let _ = send.send(Err(CutOff)).await;
         });
         let task = AbortOnDropHandle::new(task);
         poll_fn(move |cx| {
@@ -158,74 +205,53 @@ impl Inner {
         })
         .boxed()
     }
-}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    Broken,
-    Mismatch,
-    Left,
-}
-
-/// One passage: exactly the bytes of a range, those of its end withheld until the blob's digest is
-/// known to match, where that is to be looked at.
-struct Relay {
-    digest: Digest,
-    hasher: Option<Hasher>,
-    /// Bytes to leave out first.
-    skip: u64,
-    left: u64,
-}
-
-impl Relay {
-    /// `skip` bytes come before the range; to `verify`, they have to be the blob's beginning.
-    fn new(digest: Digest, range: &Range<u64>, skip: u64, verify: bool) -> Self {
-        let hasher = verify.then(|| Hasher::new(digest.algorithm()));
-        Self { digest, hasher, skip, left: range.end - range.start }
-    }
-
-    async fn run<E>(
-        mut self,
-        mut chunks: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        client: &mpsc::Sender<Result<Bytes, CutOff>>,
-    ) -> Result<(), Cause> {
-        let mut withheld = Bytes::new();
-        while self.left > 0 {
-            let next = timeout(SILENCE, chunks.next()).await.map_err(|_| Cause::Broken)?;
-            let mut chunk = next.ok_or(Cause::Broken)?.map_err(|_| Cause::Broken)?;
-            let due = usize::try_from(self.skip.saturating_add(self.left)).unwrap_or(usize::MAX);
-            if chunk.len() > due {
-                if self.hasher.is_some() {
-                    return Err(Cause::Mismatch);
+    /// The bytes from the offset `at` on; none if nobody has them. The shared store is asked once,
+    /// if it is in the `store`'s favour.
+    async fn rest(
+        &self,
+        passage: &Passage,
+        at: u64,
+        store: &mut bool,
+        patience: &mut Patience,
+    ) -> Option<BoxStream<'static, Result<Bytes, ()>>> {
+        let Passage { name, key, trust, size, .. } = passage;
+        self.parts.metrics.resume();
+        if std::mem::take(store) {
+            if let Some(chunks) = self.keeper.far_rest(key, at..*size).await {
+                return Some(anonymous(chunks));
+            }
+        } else if passage.from_store {
+            self.keeper.broke_off();
+        }
+        while patience.again().await {
+            match self.ask_for_blob(name, key, at, *trust).await {
+                Ok(blob) if blob.total.is_none_or(|total| total == *size) => {
+                    return Some(anonymous(blob.chunks));
                 }
-                chunk.truncate(due);
-            }
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(&chunk);
-            }
-            let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
-            self.skip -= skip as u64;
-            let chunk = chunk.split_off(skip);
-            if chunk.is_empty() {
-                continue;
-            }
-            self.left -= chunk.len() as u64;
-            let ready = match self.hasher {
-                Some(_) => std::mem::replace(&mut withheld, chunk),
-                None => chunk,
-            };
-            if !ready.is_empty() {
-                client.send(Ok(ready)).await.map_err(|_| Cause::Left)?;
+                Ok(_) => return None,
+                Err(error) if is_passing(&error) => {}
+                Err(_) => return None,
             }
         }
-        if let Some(hasher) = self.hasher {
-            if hasher.finish() != self.digest {
-                return Err(Cause::Mismatch);
-            }
-            if !withheld.is_empty() {
-                client.send(Ok(withheld)).await.map_err(|_| Cause::Left)?;
-            }
-        }
-        Ok(())
+        None
     }
+}
+
+/// A blob that is streamed through.
+struct Passage {
+    name: Name,
+    key: Key,
+    trust: Trust,
+    /// The whole blob's length.
+    size: u64,
+    /// Whether the first bytes come from the shared store.
+    from_store: bool,
+}
+
+/// The same chunks, whoever they are from.
+fn anonymous<E: Send + 'static>(
+    chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, ()>> {
+    chunks.map(|chunk| chunk.map_err(drop)).boxed()
 }

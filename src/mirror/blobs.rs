@@ -11,10 +11,11 @@ use tokio::time::timeout;
 
 use super::{
     Inner,
+    alone::Looked,
     answer::{Blob, ByteRange, Refusal, Verdict, Want},
     fill::fill,
     flight::{Failure, Flight, From},
-    reader::Reader,
+    reader::{Doubt, Reader},
     refuse::refusal,
     visibility::Access,
 };
@@ -22,7 +23,7 @@ use crate::{
     oci::{Digest, Name},
     store::{Body, Key},
     telemetry::Tier,
-    upstream::UpstreamError,
+    upstream::{Trust, UpstreamError},
 };
 
 /// How long a client waits for the first word on a blob before it is told to come again; well below
@@ -62,7 +63,8 @@ impl Inner {
             self.usage.touch([key], self.parts.clock.now());
             return Ok(blob);
         }
-        if let Some(blob) = self.kept_blob(&key, range).await {
+        let kept = self.kept_blob(name, &key, range, access.trust).await;
+        if let Looked::Answer(blob) = kept {
             self.usage.touch([key], self.parts.clock.now());
             return blob;
         }
@@ -70,7 +72,9 @@ impl Inner {
         if self.sizes.missing.get(&missing).is_some_and(|until| self.parts.clock.now() < until) {
             return Err(Refusal::NoBlob);
         }
-        let blob = self.arriving_blob(name, &key, range, &access).await;
+        // Where the shared store was looked into just now, that is not done again.
+        let in_store = self.keeper.has_near() || matches!(kept, Looked::Unverified);
+        let blob = self.arriving_blob(name, &key, range, &access, in_store).await;
         match &blob {
             Ok(_) => self.usage.touch([key], self.parts.clock.now()),
             Err(Refusal::NoBlob) => {
@@ -96,7 +100,7 @@ impl Inner {
         if !self.is_safe(key, &info).await {
             return None;
         }
-        let link = self.keeper.link(key).await?;
+        let link = self.keeper.link(key, &info).await?;
         self.parts.metrics.hit(Tier::Bucket, 1);
         let (size, verdict) = (info.size, Verdict::Redirected);
         Some(Blob { size, range: 0..size, body: None, link: Some(link), verdict })
@@ -104,32 +108,41 @@ impl Inner {
 
     /// The blob from this node's disk; where there is none in front of the shared store, from that.
     async fn kept_blob(
-        &self,
+        self: &Arc<Self>,
+        name: &Name,
         key: &Key,
         range: Option<ByteRange>,
-    ) -> Option<Result<Blob, Refusal>> {
+        trust: Trust,
+    ) -> Looked {
         if !self.keeper.has_near() {
-            return self.far_blob(key, range).await;
+            return self.far_blob(name, key, range, trust).await;
         }
-        let Body::File(file, whole) = self.keeper.near(key).await?.body else { return None };
+        let found = self.keeper.near_ready(key).await;
+        let Some(Body::File(file, whole)) = found.map(|found| found.body) else {
+            return Looked::Nothing;
+        };
         self.parts.metrics.hit(Tier::Disk, 1);
         let size = whole.end;
-        Some(cut(size, range).map(|range| Blob {
+        let doubt = Doubt::new(&self.keeper, key);
+        let engine = self.parts.engine.clone();
+        Looked::Answer(cut(size, range).map(|range| Blob {
             size,
-            body: Some(Reader::kept(file, range.clone(), self.parts.engine.clone()).boxed()),
+            body: Some(Reader::kept(file, range.clone(), engine, doubt).boxed()),
             range,
             link: None,
             verdict: Verdict::Disk,
         }))
     }
 
-    /// Reads along with the flight for this blob, beginning one if there is none.
+    /// Reads along with the flight for this blob, beginning one if there is none. `in_store`: whether
+    /// the shared store may have it.
     async fn arriving_blob(
         self: &Arc<Self>,
         name: &Name,
         key: &Key,
         range: Option<ByteRange>,
         access: &Access,
+        in_store: bool,
     ) -> Result<Blob, Refusal> {
         loop {
             let (mut flight, pilot) = self.flights.board(key, name);
@@ -137,7 +150,7 @@ impl Inner {
             if let Some(pilot) = pilot {
                 let (mirror, trust, busy) = (self.clone(), access.trust, self.busy());
                 self.parts.engine.spawn(async move {
-                    fill(mirror, pilot, trust).await;
+                    fill(mirror, pilot, trust, in_store).await;
                     drop(busy);
                 });
             } else {
@@ -148,9 +161,9 @@ impl Inner {
                 Ok(Err(Failure::NoRoom)) => {
                     return self.alone(name, key, range, access.trust).await;
                 }
-                // Another repository's flight found that the upstream has no such blob *there*.
-                Ok(Err(Failure::Refused(Refusal::NoBlob | Refusal::NoRepository)))
-                    if joined && flight.name != *name => {}
+                // What another repository's flight came to was for that one's sake: the upstream may
+                // have it in ours, or the shared store may say that it is ours.
+                Ok(Err(Failure::Refused(_))) if joined && flight.name != *name => {}
                 Ok(Err(Failure::Refused(refusal))) => return Err(refusal),
                 Err(_) => return Err(Refusal::Late),
             }
@@ -198,7 +211,7 @@ impl Inner {
             (info.size, Verdict::Disk)
         } else if let Some(size) = self.flights.length(key) {
             (size, Verdict::Joined)
-        } else if let Some(info) = self.keeper.far_info(key).await {
+        } else if let Some(info) = self.keeper.far_info_of(key, name).await {
             (info.size, Verdict::Bucket)
         } else if let Some(size) = self.sizes.known.get(&asked) {
             (size, Verdict::Memory)

@@ -15,9 +15,11 @@ use tokio::runtime::Handle;
 
 use super::{lock, once::Once};
 use crate::{
-    oci::{Algorithm, Hasher},
+    oci::{Algorithm, Digest, Hasher},
     settings::Settings,
-    store::{Area, Body, Found, Info, Key, Listed, Meta, Page, Payload, Shard, Store, StoreError},
+    store::{
+        Area, Body, Found, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store, StoreError,
+    },
     telemetry::Metrics,
 };
 
@@ -32,6 +34,10 @@ const RESERVE: (u64, u64) = (1 << 30, 20);
 
 /// Bytes of a copy that are hashed at a time.
 const STEP: usize = 1 << 20;
+
+/// The largest copy that is hashed as a whole before its first byte is served. More than that takes
+/// longer than a client waits on a slow disk.
+const AT_ONCE: u64 = 16 << 20;
 
 /// A file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +116,8 @@ impl Copies {
         self.are_wanted() && size <= self.limit()
     }
 
-    /// A copy, opened. One that this process has not written or seen before is hashed first, so
-    /// that what a disk spoilt while nobody looked is served to nobody.
-    pub(super) async fn get(&self, key: &Key) -> Option<Found> {
+    /// A copy as it lies there, and whether this process has written it, or seen it to be right.
+    pub(super) async fn open(&self, key: &Key) -> Option<(Found, bool)> {
         let found = match self.inner.store.get(key, None).await {
             Ok(found) => found?,
             Err(error) => {
@@ -120,12 +125,51 @@ impl Copies {
                 return None;
             }
         };
-        if lock(&self.inner.index).touch(key) {
+        let is_checked = lock(&self.inner.index).touch(key, found.info.size);
+        Some((found, is_checked))
+    }
+
+    /// A copy, opened. One that this process has not written or seen before is hashed first, so
+    /// that what a disk spoilt while nobody looked is served to nobody.
+    pub(super) async fn get(&self, key: &Key) -> Option<Found> {
+        let opened = self.open(key).await?;
+        self.hashed(key, opened).await
+    }
+
+    /// The same for somebody who waits: none also if it has yet to be hashed and is large.
+    pub(super) async fn ready(&self, key: &Key) -> Option<Found> {
+        let (found, is_checked) = self.open(key).await?;
+        if !is_checked && found.info.size > AT_ONCE {
+            return None;
+        }
+        self.hashed(key, (found, is_checked)).await
+    }
+
+    async fn hashed(&self, key: &Key, (found, is_checked): (Found, bool)) -> Option<Found> {
+        let Body::File(file, range) = &found.body else { return Some(found) };
+        if is_checked {
             return Some(found);
         }
-        let Body::File(file, range) = &found.body else { return Some(found) };
         let (file, length) = (file.clone(), range.end);
         self.is_right(key, file, length).await.then_some(found)
+    }
+
+    /// A copy could not be read to its end: it is hashed before it is served again.
+    pub(super) fn doubt(&self, key: &Key) {
+        lock(&self.inner.index).doubt(key);
+    }
+
+    /// A copy was hashed; if it is not right, it goes.
+    pub(super) async fn checked(&self, key: &Key, size: u64, is_right: bool) {
+        if is_right {
+            lock(&self.inner.index).check(key, size);
+            return;
+        }
+        tracing::error!(digest = %key.digest, "a copy on the disk is damaged and is dropped");
+        self.inner.metrics.mismatch();
+        if let Err(error) = self.forget(key).await {
+            tracing::warn!(%error, "a damaged copy cannot be removed");
+        }
     }
 
     /// How many bytes they take.
@@ -157,8 +201,13 @@ impl Copies {
             return false;
         }
         match self.inner.store.put(key, payload, meta).await {
-            Ok(_) => {
-                lock(&self.inner.index).insert(key, size, true);
+            // What lay there already may be damaged, and its removal have failed.
+            Ok(put) => {
+                lock(&self.inner.index).insert(key, size, put == Put::Stored);
+                // Others may have made room at the same time, each for its own.
+                if self.bytes() > self.limit() {
+                    self.make_room(0, pinned).await;
+                }
                 self.tell();
                 true
             }
@@ -168,6 +217,21 @@ impl Copies {
                 false
             }
         }
+    }
+
+    /// Makes room on the disk for `bytes` of something else, at the cost of copies. False if there
+    /// is room already or no copy can go.
+    pub(super) async fn give_way(&self, bytes: u64, pinned: &HashSet<Key>) -> bool {
+        let _clearing = self.inner.clearing.lock().await;
+        let free = (self.inner.measure)().map_or(u64::MAX, |space| space.free);
+        let lack = bytes.saturating_sub(free);
+        let gone = {
+            let mut index = lock(&self.inner.index);
+            let left = index.bytes().checked_sub(lack).filter(|_| lack > 0);
+            left.map(|left| index.shrink(left, pinned)).unwrap_or_default()
+        };
+        self.evict(&gone).await;
+        !gone.is_empty()
     }
 
     /// Takes a copy away.
@@ -191,11 +255,15 @@ impl Copies {
             let room = index.bytes().saturating_sub(self.lacks());
             index.shrink(limit.saturating_sub(size).min(room), pinned)
         };
+        self.evict(&gone).await;
+    }
+
+    async fn evict(&self, gone: &[Key]) {
         if gone.is_empty() {
             return;
         }
         self.inner.metrics.copies_evicted(gone.len() as u64);
-        if let Err(error) = self.inner.store.remove(&gone).await {
+        if let Err(error) = self.inner.store.remove(gone).await {
             tracing::warn!(%error, "copies on the disk cannot be removed");
         }
     }
@@ -222,30 +290,31 @@ impl Copies {
                 Ok(Ok(hashed)) => hashed == wanted,
                 _ => false,
             };
-            if is_right {
-                lock(&this.inner.index).insert(&asked, length, true);
-            } else {
-                tracing::error!(digest = %wanted, "a copy on the disk is damaged and is dropped");
-                this.inner.metrics.mismatch();
-                if let Err(error) = this.forget(&asked).await {
-                    tracing::warn!(%error, "a damaged copy cannot be removed");
-                }
-            }
+            this.checked(&asked, length, is_right).await;
             is_right
         };
         self.inner.checks.ask(&engine, key.clone(), check).await.0 == Some(true)
     }
 
-    /// Counts what is there.
+    /// Counts what is there. A directory that cannot be read is passed over.
+    ///
+    /// # Errors
+    /// The last of those that could not be read.
     async fn count(&self) -> Result<(), StoreError> {
         let store = &self.inner.store;
+        let mut result = Ok(());
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             for first in 0..=u8::MAX {
                 let shard = Shard { algorithm, first };
                 let mut from = None;
                 loop {
-                    let page = store.list(&Area::Public, shard, from).await?;
-                    from = self.found(page).await;
+                    match store.list(&Area::Public, shard, from).await {
+                        Ok(page) => from = self.found(page).await,
+                        Err(error) => {
+                            result = Err(error);
+                            break;
+                        }
+                    }
                     if from.is_none() {
                         break;
                     }
@@ -256,7 +325,7 @@ impl Copies {
         loop {
             from = self.found(store.list_private(from).await?).await;
             if from.is_none() {
-                return Ok(());
+                return result;
             }
         }
     }
@@ -277,11 +346,17 @@ impl Copies {
     }
 }
 
-pub(super) fn hash(
+pub(super) fn hash(file: &File, length: u64, algorithm: Algorithm) -> io::Result<Digest> {
+    hash_with(file, length, algorithm, |_| {})
+}
+
+/// Hashes the first `length` bytes of a file, and tells how many it has read each time.
+pub(super) fn hash_with(
     file: &File,
     length: u64,
     algorithm: Algorithm,
-) -> io::Result<crate::oci::Digest> {
+    tell: impl Fn(u64),
+) -> io::Result<Digest> {
     let mut hasher = Hasher::new(algorithm);
     let mut bytes = vec![0; STEP];
     let mut at = 0;
@@ -291,6 +366,7 @@ pub(super) fn hash(
         file.read_exact_at(piece, at)?;
         hasher.update(piece);
         at += step as u64;
+        tell(at);
     }
     Ok(hasher.finish())
 }

@@ -15,12 +15,15 @@ use tokio::time::sleep;
 use super::{
     Inner,
     answer::Refusal,
+    copies,
     flight::{Aboard, Failure, From, Pilot, Progress},
     refuse::refusal,
+    rest::{Patience, is_passing},
     sink::{End, Sink},
+    spool::Spool,
 };
 use crate::{
-    store::{Body, Meta, Payload},
+    store::{Body, Chunks, Meta, Payload},
     telemetry::Tier,
     upstream::{Trust, UpstreamError},
 };
@@ -28,22 +31,17 @@ use crate::{
 /// How long a source may send nothing before it counts as broken off.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// How often the upstream is asked again without a byte of progress.
-const TRIES: u32 = 5;
-
-/// The first pause before the upstream is asked again; it doubles.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// How long a failure answers for those who come right after it, lest each of them meet it anew.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Fills one flight to its end. Owned by no client.
-pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust) {
-    let filling =
-        Filling { mirror: &mirror, pilot: &pilot, trust, dropped: AtomicBool::new(false) };
+/// Fills one flight to its end. Owned by no client. `in_store`: whether the shared store may have
+/// the blob.
+pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust, in_store: bool) {
+    let dropped = AtomicBool::new(false);
+    let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store, dropped };
     if let Err(failure) = filling.run().await {
         pilot.progress.send_replace(Progress::Failed(failure));
-        // What was damaged in the bucket is gone from there: whoever comes next fares better.
+        // What was damaged is gone or passed over from now on: whoever comes next fares better.
         if !filling.dropped.load(Ordering::Relaxed) {
             sleep(LINGER).await;
         }
@@ -54,51 +52,98 @@ struct Filling<'a> {
     mirror: &'a Inner,
     pilot: &'a Pilot,
     trust: Trust,
-    /// Whether the bucket's content was wrong and is gone.
+    in_store: bool,
+    /// Whether what was kept was wrong and is gone.
     dropped: AtomicBool,
 }
 
 impl<'a> Filling<'a> {
     async fn run(&self) -> Result<(), Failure> {
         let key = &self.pilot.key;
-        // It may have been kept between the asker's look at the disk and this flight.
-        if let Some(found) = self.mirror.keeper.near(key).await
+        // It may have been kept between the asker's look at the disk and this flight, or has to be
+        // hashed first.
+        if let Some((found, is_checked)) = self.mirror.keeper.near_open(key).await
             && let Body::File(file, range) = found.body
         {
-            return self.kept(Aboard { file, spooled: None }, range.end);
+            let aboard = Aboard { file, spooled: None };
+            return match is_checked {
+                true => self.kept(aboard, range.end),
+                false => self.check(aboard, range.end).await,
+            };
         }
+        let found = match self.in_store {
+            true => self.mirror.keeper.far_of(key, &self.pilot.name).await,
+            false => None,
+        };
         let mut sink = None;
-        if let Some(found) = self.mirror.keeper.far_of(key, &self.pilot.name).await {
-            let size = found.info.size;
+        if let Some(found) = found {
             match found.body {
                 Body::File(file, range) => {
                     return self.kept(Aboard { file, spooled: None }, range.end);
                 }
+                // Nobody has hashed what another program put there: the spool is where that is done.
+                Body::Stream(_)
+                    if found.info.meta.verified && !self.mirror.fits_near(found.info.size) =>
+                {
+                    return Err(Failure::NoRoom);
+                }
                 Body::Stream(chunks) => {
-                    if !self.mirror.fits_near(size) {
-                        return Err(Failure::NoRoom);
-                    }
-                    let mut taking = self.begin(Some(size), From::Bucket)?;
-                    self.mirror.parts.metrics.hit(Tier::Bucket, 1);
-                    match taking.take(chunks).await {
-                        End::Clean if taking.is_full() => {
-                            return self.finish(taking, From::Bucket).await;
-                        }
-                        End::Fatal(failure) => return Err(failure),
-                        End::Clean | End::Broken(_) => {
-                            tracing::warn!(
-                                digest = %key.digest,
-                                written = taking.written(),
-                                "the shared store broke off, so the upstream is asked for the rest"
-                            );
-                            sink = Some(taking);
-                        }
+                    match self.take_from_store(chunks, found.info.size).await? {
+                        Taken::All(taken) => return self.finish(taken, From::Bucket).await,
+                        Taken::Part(taken) => sink = Some(taken),
                     }
                 }
             }
         }
         self.mirror.parts.metrics.miss();
         self.go_upstream(sink).await
+    }
+
+    /// Takes what the shared store has of the blob; where it breaks off, it has another chance.
+    async fn take_from_store(&self, chunks: Chunks, size: u64) -> Result<Taken<'a>, Failure> {
+        let mut taking = self.begin(Some(size), From::Bucket).await?;
+        self.mirror.parts.metrics.hit(Tier::Bucket, 1);
+        let mut chunks = Some(chunks);
+        for _ in 0..2 {
+            let Some(next) = chunks.take() else { break };
+            match taking.take(next).await {
+                End::Clean if taking.is_full() => return Ok(Taken::All(taking)),
+                End::Disk(cause) => return Err(self.mirror.spool_broke(&cause)),
+                End::Fatal(failure) => return Err(failure),
+                End::Clean | End::Broken(_) => {}
+            }
+            let key = &self.pilot.key;
+            let written = taking.written();
+            tracing::warn!(digest = %key.digest, written, "the shared store broke off");
+            chunks = self.mirror.keeper.far_rest(key, written..size).await;
+        }
+        self.mirror.keeper.broke_off();
+        Ok(Taken::Part(taking))
+    }
+
+    /// Hashes a copy that this process has not seen before, while the readers read along.
+    async fn check(&self, aboard: Aboard, total: u64) -> Result<(), Failure> {
+        let Pilot { key, progress, .. } = self.pilot;
+        let file = aboard.file.clone();
+        let _ = self.pilot.from.set(From::Disk);
+        let _ = self.pilot.aboard.set(Arc::new(aboard));
+        let told = progress.clone();
+        told.send_replace(Progress::Filling { written: 0, total: Some(total) });
+        let algorithm = key.digest.algorithm();
+        let hashing = self.mirror.parts.engine.spawn_blocking(move || {
+            copies::hash_with(&file, total, algorithm, |written| {
+                told.send_replace(Progress::Filling { written, total: Some(total) });
+            })
+        });
+        let hashed = hashing.await.ok().and_then(Result::ok);
+        let is_right = hashed == Some(key.digest);
+        self.mirror.keeper.near_checked(key, total, is_right).await;
+        if !is_right {
+            self.dropped.store(true, Ordering::Relaxed);
+            return Err(Failure::upstream("what this node kept of it was damaged"));
+        }
+        progress.send_replace(Progress::Verified { total });
+        Ok(())
     }
 
     fn kept(&self, aboard: Aboard, total: u64) -> Result<(), Failure> {
@@ -109,18 +154,19 @@ impl<'a> Filling<'a> {
     }
 
     /// Readies the spool for a blob of `total` bytes and lets the readers know.
-    fn begin(&self, total: Option<u64>, from: From) -> Result<Sink<'a>, Failure> {
+    async fn begin(&self, total: Option<u64>, from: From) -> Result<Sink<'a>, Failure> {
         let limit = self.mirror.parts.settings.load().spool_size.0;
-        let spooled = match self.mirror.spool.create(total, limit) {
-            Ok(spooled) => {
-                super::lock(&self.mirror.spool_trouble).take();
-                spooled.ok_or(Failure::NoRoom)?
-            }
-            Err(cause) => {
-                self.mirror.spool_failed(&cause);
-                return Err(Failure::NoRoom);
-            }
+        let create = || {
+            let created = self.mirror.spool.create(total, limit);
+            created.map_err(|cause| self.mirror.spool_failed(&cause))
         };
+        let mut spooled = create().map_err(|()| Failure::NoRoom)?;
+        // What comes is worth more than what only might be wanted again.
+        if spooled.is_none() && self.mirror.keeper.give_way(Spool::needs(total)).await {
+            spooled = create().map_err(|()| Failure::NoRoom)?;
+        }
+        let spooled = spooled.ok_or(Failure::NoRoom)?;
+        super::lock(&self.mirror.spool_trouble).take();
         let aboard = Arc::new(Aboard { file: spooled.file().clone(), spooled: Some(spooled) });
         let _ = self.pilot.from.set(from);
         let _ = self.pilot.aboard.set(aboard.clone());
@@ -128,16 +174,17 @@ impl<'a> Filling<'a> {
     }
 
     async fn go_upstream(&self, mut sink: Option<Sink<'a>>) -> Result<(), Failure> {
-        let (mut tries, mut pause) = (0, PAUSE);
+        let mut patience = Patience::new();
+        let Pilot { name, key, .. } = self.pilot;
         loop {
             let from = sink.as_ref().map_or(0, Sink::written);
-            let error = match self.ask(from).await {
+            let error = match self.mirror.ask_for_blob(name, key, from, self.trust).await {
                 Ok(blob) => {
                     let mut taking = match sink.take() {
                         Some(taking) => taking,
                         None => {
                             self.mirror.parts.metrics.fill();
-                            self.begin(blob.total, From::Upstream)?
+                            self.begin(blob.total, From::Upstream).await?
                         }
                     };
                     if blob.total.is_some() && blob.total != taking.total() {
@@ -149,14 +196,15 @@ impl<'a> Filling<'a> {
                         End::Clean if taking.total().is_none() || taking.is_full() => {
                             return self.finish(taking, From::Upstream).await;
                         }
+                        End::Disk(cause) => return Err(self.mirror.spool_broke(&cause)),
                         End::Fatal(failure) => return Err(failure),
                         End::Clean | End::Broken(_) => {}
                     }
                     if taking.written() > from {
-                        (tries, pause) = (0, PAUSE);
+                        patience.renew();
                     }
                     tracing::warn!(
-                        digest = %self.pilot.key.digest,
+                        digest = %key.digest,
                         written = taking.written(),
                         "the upstream broke off, so the rest is asked for"
                     );
@@ -166,24 +214,10 @@ impl<'a> Filling<'a> {
                 }
                 Err(error) => error,
             };
-            tries += 1;
-            let passing = matches!(error, UpstreamError::Unavailable { retry: true, .. });
-            if !passing || tries >= TRIES {
+            if !is_passing(&error) || !patience.again().await {
                 return Err(Failure::Refused(refusal(error, Refusal::NoBlob)));
             }
-            sleep(pause).await;
-            pause *= 2;
         }
-    }
-
-    async fn ask(&self, from: u64) -> Result<crate::upstream::Blob, UpstreamError> {
-        let Pilot { name, key, .. } = self.pilot;
-        let asking = self.mirror.parts.upstream.blob(name, &key.digest, from, self.trust);
-        let answer = tokio::time::timeout(SILENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err(UpstreamError::passing("the upstream did not answer in time")));
-        self.mirror.note(&answer);
-        answer
     }
 
     /// Judges what has come, lets the readers have the rest of it, and keeps it.
@@ -213,7 +247,20 @@ impl<'a> Filling<'a> {
     }
 }
 
+/// How much of a blob came.
+enum Taken<'a> {
+    All(Sink<'a>),
+    Part(Sink<'a>),
+}
+
 impl Inner {
+    /// The disk failed in the midst of a body. Those who come next are served without it for a while.
+    fn spool_broke(&self, cause: &io::Error) -> Failure {
+        self.spool_failed(cause);
+        self.spool.rest();
+        Failure::NoRoom
+    }
+
     pub(super) fn spool_failed(&self, cause: &io::Error) {
         let why = format!("the spool cannot be used: {}", cause.kind());
         tracing::error!(why, "blobs are streamed through, each client alone");

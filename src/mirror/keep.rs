@@ -4,7 +4,6 @@
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,24 +11,19 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{copies::Copies, lock};
 use crate::{
-    oci::Name,
-    store::{
-        Abilities, Area, Body, Finding, Found, Info, Key, Link, Meta, Payload, Put, Store,
-        StoreError,
-    },
+    store::{Abilities, Body, Finding, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
 };
 
-/// How long the shared store may take to begin an answer before the upstream is asked instead.
-const DEADLINE: Duration = Duration::from_secs(3);
+mod far;
 
-/// How long the shared store is left alone after it failed.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) use far::Outside;
+use far::Spoilt;
 
 /// How long after a failed upload the next is tried: the first and the longest pause.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -43,11 +37,14 @@ pub(super) struct Keeper {
     near: Option<Copies>,
     far: Arc<dyn Store>,
     metrics: Metrics,
+    engine: Handle,
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
+    /// Content of the shared store that is of no use, and is to be replaced when it is had again.
+    spoilt: Spoilt,
     /// Until when the shared store is not read, and why.
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
@@ -61,12 +58,6 @@ struct Shared {
     told: Mutex<Vec<Finding>>,
     /// What the last trial of the shared store showed.
     abilities: Mutex<Option<Abilities>>,
-}
-
-/// A range lies outside content of that length.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outside {
-    pub(super) size: u64,
 }
 
 /// Where something was kept.
@@ -84,7 +75,7 @@ impl Keeper {
         metrics: Metrics,
         engine: &Handle,
     ) -> Self {
-        let keeper = Self { near, far, metrics, shared: Arc::default() };
+        let keeper = Self { near, far, metrics, engine: engine.clone(), shared: Arc::default() };
         let retrying = keeper.clone();
         engine.spawn(async move {
             loop {
@@ -118,7 +109,45 @@ impl Keeper {
         lock(&self.shared.pending).iter().map(|(key, _)| key.clone()).collect()
     }
 
-    /// Content on this node's disk.
+    /// Content on this node's disk that can be served at once; none also if it has yet to be hashed
+    /// and that takes a while.
+    pub(super) async fn near_ready(&self, key: &Key) -> Option<Found> {
+        self.near.as_ref()?.ready(key).await
+    }
+
+    /// Content on this node's disk as it lies there, and whether it is known to be right.
+    pub(super) async fn near_open(&self, key: &Key) -> Option<(Found, bool)> {
+        self.near.as_ref()?.open(key).await
+    }
+
+    /// Content on this node's disk was hashed by the caller.
+    pub(super) async fn near_checked(&self, key: &Key, size: u64, is_right: bool) {
+        if let Some(near) = &self.near {
+            near.checked(key, size, is_right).await;
+        }
+    }
+
+    /// Makes room on the disk for a body of that many bytes, if it lacks and copies can go.
+    pub(super) async fn give_way(&self, bytes: u64) -> bool {
+        match &self.near {
+            Some(near) => near.give_way(bytes, &self.pinned()).await,
+            None => false,
+        }
+    }
+
+    /// A file of `key` could not be read to its end: it is looked at before it is served again, or
+    /// is gone if there is another place to have it from.
+    pub(super) fn distrust(&self, key: &Key) {
+        match &self.near {
+            Some(near) => near.doubt(key),
+            None => {
+                let (keeper, key) = (self.clone(), key.clone());
+                self.engine.spawn(async move { keeper.forget(&key).await });
+            }
+        }
+    }
+
+    /// Content on this node's disk, hashed if it has not been yet.
     pub(super) async fn near(&self, key: &Key) -> Option<Found> {
         self.near.as_ref()?.get(key).await
     }
@@ -126,89 +155,6 @@ impl Keeper {
     /// What is known of content on this node's disk.
     pub(super) async fn near_info(&self, key: &Key) -> Option<Info> {
         self.near.as_ref()?.info(key).await
-    }
-
-    /// Content in the shared store, if this mirror wrote it; none also where the store fails or
-    /// does not answer in time.
-    ///
-    /// # Errors
-    /// The range lies outside the content.
-    pub(super) async fn far_range(
-        &self,
-        key: &Key,
-        range: Option<Range<u64>>,
-    ) -> Result<Option<Found>, Outside> {
-        if !self.may_read() {
-            return Ok(None);
-        }
-        let answer = timeout(DEADLINE, self.far.get(key, range)).await;
-        if let Ok(Err(StoreError::OutOfRange { size })) = answer {
-            return Err(Outside { size });
-        }
-        Ok(self.settle("get", answer).filter(|found| found.info.meta.verified))
-    }
-
-    /// All of the content for the repository `name`, which is public, if it is content that anyone
-    /// may have: also what `registry:2` put there and says is of that repository. Nobody has hashed
-    /// that; the caller does, before anybody has the end of it.
-    pub(super) async fn far_of(&self, key: &Key, name: &Name) -> Option<Found> {
-        if !self.may_read() {
-            return None;
-        }
-        let answer = timeout(DEADLINE, self.far.get(key, None)).await;
-        let found = self.settle("get", answer)?;
-        if found.info.meta.verified {
-            return Some(found);
-        }
-        if key.area != Area::Public {
-            return None;
-        }
-        let belongs = timeout(DEADLINE, self.far.belongs(name, &key.digest)).await;
-        matches!(belongs, Ok(Ok(true))).then_some(found)
-    }
-
-    /// All of the content, on the same terms.
-    pub(super) async fn far(&self, key: &Key) -> Option<Found> {
-        self.far_range(key, None).await.ok().flatten()
-    }
-
-    /// What is known of content in the shared store, on the same terms.
-    pub(super) async fn far_info(&self, key: &Key) -> Option<Info> {
-        if !self.may_read() {
-            return None;
-        }
-        let answer = timeout(DEADLINE, self.far.head(key)).await;
-        self.settle("head", answer).filter(|info| info.meta.verified)
-    }
-
-    /// An address of the shared store from which a client may read content that is there.
-    pub(super) async fn link(&self, key: &Key) -> Option<Link> {
-        self.far.link(key).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no address of the bucket can be made, so the node serves it");
-            None
-        })
-    }
-
-    fn may_read(&self) -> bool {
-        lock(&self.shared.down).as_ref().is_none_or(|(until, _)| Instant::now() >= *until)
-    }
-
-    fn settle<T>(
-        &self,
-        operation: &'static str,
-        answer: Result<Result<Option<T>, StoreError>, tokio::time::error::Elapsed>,
-    ) -> Option<T> {
-        let why = match answer {
-            Ok(Ok(answer)) => {
-                lock(&self.shared.down).take();
-                return answer;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the store did not answer `{operation}` in time"),
-        };
-        tracing::warn!(why, "the shared store cannot be read, so the upstream is asked");
-        *lock(&self.shared.down) = Some((Instant::now() + PAUSE, why));
-        None
     }
 
     /// Keeps a verified payload: on the disk if it fits there, and in the shared store if it is
@@ -236,7 +182,14 @@ impl Keeper {
     }
 
     async fn upload(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
-        let put = self.far.put(key, payload, meta).await;
+        let put = if self.shared.spoilt.has(key) {
+            self.far.replace(key, payload, meta).await
+        } else {
+            self.far.put(key, payload, meta).await
+        };
+        if put.is_ok() {
+            self.shared.spoilt.mended(key);
+        }
         self.note_write(put.as_ref().err());
         put
     }
@@ -352,10 +305,13 @@ impl Keeper {
             Some(near) => near.forget(key).await,
             None => Ok(()),
         };
-        for forgotten in [near, self.far.remove(std::slice::from_ref(key)).await] {
-            if let Err(error) = forgotten {
-                tracing::warn!(%error, digest = %key.digest, "damaged content cannot be removed");
-            }
+        let far = self.far.remove(std::slice::from_ref(key)).await;
+        if far.is_err() {
+            self.shared.spoilt.damaged(key);
+        }
+        for error in [near, far].into_iter().filter_map(Result::err) {
+            let hint = error.hint();
+            tracing::warn!(%error, hint, digest = %key.digest, "damaged content cannot be removed");
         }
     }
 

@@ -35,6 +35,8 @@ mod node;
 mod once;
 mod reader;
 mod refuse;
+mod relay;
+mod rest;
 mod sink;
 mod spool;
 mod sweep;

@@ -19,7 +19,9 @@ use super::{
     answer::CutOff,
     buffer::{Buffer, CHUNK},
     flight::{Aboard, Progress},
+    keep::Keeper,
 };
+use crate::store::Key;
 
 /// How much of a blob's end is withheld until its digest is known to match, in bytes.
 const TAIL: u64 = CHUNK as u64;
@@ -33,6 +35,19 @@ pub(super) struct Reader {
     growth: Option<Growth>,
     waiting: Option<BoxFuture<'static, Waited>>,
     engine: Handle,
+    doubt: Option<Doubt>,
+}
+
+/// What is to be looked at again if its file cannot be read.
+pub(super) struct Doubt {
+    keeper: Keeper,
+    key: Key,
+}
+
+impl Doubt {
+    pub(super) fn new(keeper: &Keeper, key: &Key) -> Self {
+        Self { keeper: keeper.clone(), key: key.clone() }
+    }
 }
 
 /// A flight that is still writing the file.
@@ -50,8 +65,8 @@ enum Waited {
 
 impl Reader {
     /// Reads a file that nobody writes any more.
-    pub(super) fn kept(file: Arc<File>, range: Range<u64>, engine: Handle) -> Self {
-        Self { file, range, growth: None, waiting: None, engine }
+    pub(super) fn kept(file: Arc<File>, range: Range<u64>, engine: Handle, doubt: Doubt) -> Self {
+        Self { file, range, growth: None, waiting: None, engine, doubt: Some(doubt) }
     }
 
     /// Reads along with a flight whose whole length is `total`.
@@ -64,7 +79,7 @@ impl Reader {
         engine: Handle,
     ) -> Self {
         let growth = Growth { progress: Some(progress), total, _aboard: aboard };
-        Self { file, range, growth: Some(growth), waiting: None, engine }
+        Self { file, range, growth: Some(growth), waiting: None, engine, doubt: None }
     }
 
     /// Up to where the file may be read now.
@@ -106,11 +121,19 @@ impl Reader {
 
     fn took(&mut self, bytes: Bytes) -> Result<Bytes, CutOff> {
         if bytes.is_empty() {
-            tracing::error!("a file of the cache is shorter than it was when it was kept");
-            return Err(CutOff);
+            return Err(self.unreadable(io::ErrorKind::UnexpectedEof));
         }
         self.range.start += bytes.len() as u64;
         Ok(bytes)
+    }
+
+    /// The disk fails, or the file is shorter than it was.
+    fn unreadable(&mut self, cause: io::ErrorKind) -> CutOff {
+        tracing::error!(?cause, "a file of the cache cannot be read");
+        if let Some(Doubt { keeper, key }) = self.doubt.take() {
+            keeper.distrust(&key);
+        }
+        CutOff
     }
 
     fn cut(&mut self, cause: CutOff) -> Poll<Option<Result<Bytes, CutOff>>> {
@@ -142,8 +165,8 @@ impl Stream for Reader {
                         Err(cause) => return self.cut(cause),
                     },
                     Waited::Read(Err(cause)) => {
-                        tracing::error!(cause = ?cause.kind(), "a file of the cache cannot be read");
-                        return self.cut(CutOff);
+                        let cause = self.unreadable(cause.kind());
+                        return self.cut(cause);
                     }
                 }
             }
@@ -171,8 +194,8 @@ impl Stream for Reader {
                     self.read_blocking(length);
                 }
                 Err(cause) => {
-                    tracing::error!(?cause, "a file of the cache cannot be read");
-                    return self.cut(CutOff);
+                    let cause = self.unreadable(cause.kind());
+                    return self.cut(cause);
                 }
             }
         }

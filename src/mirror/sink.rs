@@ -30,6 +30,8 @@ pub(super) enum End<E> {
     Clean,
     /// It broke off, with its reason, or went silent.
     Broken(Option<E>),
+    /// The file cannot be written to.
+    Disk(io::Error),
     /// Going on is pointless.
     Fatal(Failure),
 }
@@ -95,10 +97,7 @@ impl<'a> Sink<'a> {
             };
             match written {
                 Ok(hasher) => self.hasher = Some(hasher),
-                Err(cause) => {
-                    tracing::error!(kind = ?cause.kind(), "the spool cannot be written to");
-                    return End::Fatal(Failure::NoRoom);
-                }
+                Err(cause) => return End::Disk(cause),
             }
             self.written = grown;
             let total = self.total;

@@ -6,17 +6,19 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rustix::{
     fs::{FallocateFlags, fallocate},
     io::Errno,
 };
+use tokio::time::Instant;
 
-use super::copies::Space;
+use super::{copies::Space, lock};
 use crate::{store, telemetry::Metrics};
 
 /// A blob of unknown length reserves this much at a time, in bytes.
@@ -25,11 +27,16 @@ const STEP: u64 = 64 << 20;
 /// Free disk that the spool leaves to others, in bytes.
 const HEADROOM: u64 = 64 << 20;
 
+/// How long nothing is written after a disk failed to take what it had promised, so that not every
+/// client of every blob is cut off by it.
+const REST: Duration = Duration::from_secs(30);
+
 /// The directory for bodies in flight and how much of it is spoken for.
 #[derive(Clone, Debug)]
 pub(super) struct Spool {
     directory: PathBuf,
     reserved: Arc<AtomicU64>,
+    resting: Arc<Mutex<Option<Instant>>>,
     metrics: Metrics,
 }
 
@@ -38,7 +45,8 @@ impl Spool {
     /// The directory cannot be made, or not written to.
     pub(super) fn open(directory: PathBuf, metrics: Metrics) -> io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
-        let spool = Self { directory, reserved: Arc::default(), metrics };
+        let (reserved, resting) = (Arc::default(), Arc::default());
+        let spool = Self { directory, reserved, resting, metrics };
         store::fs::temporary(&spool.directory)?;
         Ok(spool)
     }
@@ -50,8 +58,18 @@ impl Spool {
         }
     }
 
+    /// The disk failed in the midst of a body: leaves it alone for a while.
+    pub(super) fn rest(&self) {
+        *lock(&self.resting) = Some(Instant::now() + REST);
+    }
+
+    /// How many bytes of free disk a body takes to be admitted.
+    pub(super) fn needs(total: Option<u64>) -> u64 {
+        total.unwrap_or(STEP).saturating_add(HEADROOM)
+    }
+
     /// A new file with room for `total` bytes, or for as much as comes if that is unknown. None if
-    /// `limit` bytes or the disk would be exceeded.
+    /// `limit` bytes or the disk would be exceeded, or the disk has just failed.
     ///
     /// # Errors
     /// The file cannot be made.
@@ -59,7 +77,8 @@ impl Spool {
         let room = Room { spool: self.clone(), bytes: AtomicU64::new(0) };
         let free = store::fs::free_space(&self.directory)?;
         let wanted = total.unwrap_or(STEP);
-        if wanted.saturating_add(HEADROOM) > free || !room.extend(wanted, limit) {
+        let is_resting = lock(&self.resting).is_some_and(|until| Instant::now() < until);
+        if is_resting || Self::needs(total) > free || !room.extend(wanted, limit) {
             return Ok(None);
         }
         let file = Arc::new(store::fs::temporary(&self.directory)?);
@@ -126,5 +145,21 @@ impl Drop for Room {
         let bytes = *self.bytes.get_mut();
         let before = self.spool.reserved.fetch_sub(bytes, Ordering::Relaxed);
         self.spool.metrics.spool(before - bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_failed_is_left_alone_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path().to_owned(), Metrics::new()).unwrap();
+        assert!(spool.create(Some(10), 100).unwrap().is_some());
+        spool.rest();
+        assert!(spool.create(Some(10), 100).unwrap().is_none());
+        tokio::time::advance(REST).await;
+        assert!(spool.create(Some(10), 100).unwrap().is_some());
     }
 }

@@ -268,6 +268,13 @@ impl StoreError {
         }
     }
 
+    /// Whether it is about this content alone, and says nothing of the store: the key that it is
+    /// encrypted by is of no use, or it lies in an archive.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self, Self::Denied { code, .. }
+            if code.starts_with("KMS.") || code == "InvalidObjectState")
+    }
+
     /// Whether the same call may well succeed later.
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Broken { .. })
@@ -327,6 +334,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Keeps `payload`, whose bytes the caller has verified against `key`. Content of the same
     /// size that is there already is left as it is; of another size, it is replaced.
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError>;
+
+    /// The same where what is there is known to be of no use: it is replaced, whatever its size.
+    async fn replace(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        self.remove(std::slice::from_ref(key)).await?;
+        self.put(key, payload, meta).await
+    }
 
     /// Removes what is there of `keys`; what is not there is no error.
     async fn remove(&self, keys: &[Key]) -> Result<(), StoreError>;

@@ -263,8 +263,15 @@ impl Store for S3 {
 
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
         let (key, meta) = (key.clone(), meta.clone());
-        self.write("PutObject", |inner| async move { inner.keep(&key, &payload, &meta).await })
-            .await
+        let keep =
+            |inner: Arc<Inner>| async move { inner.keep(&key, &payload, &meta, false).await };
+        self.write("PutObject", keep).await
+    }
+
+    async fn replace(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        let (key, meta) = (key.clone(), meta.clone());
+        let keep = |inner: Arc<Inner>| async move { inner.keep(&key, &payload, &meta, true).await };
+        self.write("PutObject", keep).await
     }
 
     async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {

@@ -143,3 +143,57 @@ async fn a_tag_that_the_hub_said_is_gone_does_not_come_back_by_an_older_link() {
         assert!(mirror.manifest(&name(APP), &asked, Want::Body).await.is_err());
     }
 }
+
+/// It has to be hashed before anybody has the end of it, so it takes the way through the spool.
+#[tokio::test(start_paused = true)]
+async fn without_copies_what_it_holds_is_not_fetched_again_either() {
+    let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    put(&bench, digest, bytes.clone(), &[APP]);
+    let readers = (0..8).map(|_| bench.bytes(digest));
+    for got in futures_util::future::join_all(readers).await {
+        assert_eq!(got, bytes);
+    }
+    let head = bench.mirror.blob(&name(APP), &digest, None, Want::Head).await.unwrap();
+    assert_eq!(head.size, 500_000);
+    let asked = &bench.script.asked;
+    assert_eq!((count(&asked.blobs), count(&asked.blob_sizes)), (0, 0), "the upstream was asked");
+    let bench = Bench::with(|settings| settings.local_cache_size = super::Size(1000));
+    bench.script.blob(APP, bytes.clone());
+    put(&bench, digest, bytes.clone(), &[APP]);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(count(&bench.script.asked.blobs), 0, "it is too large for the disk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_what_is_another_repositorys_asks_the_upstream() {
+    let bench = Bench::new();
+    let bytes = noise(1000);
+    let digest = Digest::sha256(&bytes);
+    bench.script.blob(APP, noise(10));
+    put(&bench, digest, bytes, &["acme/secret"]);
+    let head = bench.mirror.blob(&name(APP), &digest, None, Want::Head).await;
+    assert_eq!(head.map(|blob| blob.size).unwrap_err(), Refusal::NoBlob);
+}
+
+/// One repository's flight may fail where another's would find what is its own.
+#[tokio::test(start_paused = true)]
+async fn a_flight_of_another_repository_that_fails_is_no_answer_for_this_one() {
+    let bench = Bench::new();
+    let bytes = noise(1000);
+    let digest = Digest::sha256(&bytes);
+    for repository in [APP, "acme/other"] {
+        bench.script.blob(repository, noise(10));
+        bench.script.manifest(repository, "1", TYPE, "{}");
+        let tag = Reference::Tag("1".parse().unwrap());
+        bench.mirror.manifest(&name(repository), &tag, Want::Body).await.unwrap();
+    }
+    put(&bench, digest, bytes.clone(), &[APP]);
+    bench.script.fail(Some(UpstreamError::passing("away")));
+    let other = name("acme/other");
+    let theirs = bench.mirror.blob(&other, &digest, None, Want::Body);
+    let (theirs, ours) = tokio::join!(theirs, bench.blob(digest));
+    assert!(theirs.is_err());
+    assert_eq!(body(ours.unwrap()).await.unwrap(), bytes);
+}

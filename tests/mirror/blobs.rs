@@ -296,6 +296,29 @@ async fn without_room_each_client_is_served_alone_and_verified() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_client_is_sent_alone_is_resumed_where_it_broke() {
+    let bench = Bench::with(|settings| settings.spool_size.0 = 1000);
+    let bytes = noise(LENGTH);
+    let digest = bench.script.blob(APP, bytes.clone());
+    let (third, half) = (LENGTH as u64 / 3, LENGTH as u64 / 2);
+    // The flight that finds that there is no room takes the first transfer.
+    bench.script.next([
+        Transfer::Whole,
+        Transfer::CutAt(third),
+        Transfer::Error(UpstreamError::passing("away")),
+        Transfer::SilentAt(half),
+        Transfer::Whole,
+    ]);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    let part = bench.range(digest, Some(ByteRange::From(1000))).await.unwrap();
+    assert_eq!(body(part).await.unwrap(), bytes[1000..]);
+    bench.script.next([Transfer::Whole, Transfer::CutAt(third), Transfer::WrongFrom(half)]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (got, end) = read(bench.blob(digest).await.unwrap()).await;
+    assert!(end.is_err() && got.len() < LENGTH, "a wrong blob was completed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_spools_room_is_given_back() {
     let bench = Bench::with(|settings| settings.spool_size.0 = LENGTH as u64 + 10);
     for n in 0..3 {

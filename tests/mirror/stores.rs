@@ -186,3 +186,126 @@ async fn a_new_node_finds_tags_manifests_and_blobs_in_the_bucket() {
     let counts = [&asked.visibility, &asked.heads, &asked.manifests, &asked.blobs].map(count);
     assert_eq!(counts, [1, 1, 1, 1], "the second node asked the upstream");
 }
+
+/// With nothing in front of the bucket its bytes go straight to the client.
+#[tokio::test(start_paused = true)]
+async fn a_body_of_the_bucket_that_breaks_off_is_made_good() {
+    let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    // Once: the bucket itself has another chance.
+    *bench.far.cuts.lock().unwrap() = 1;
+    *bench.far.cut_at.lock().unwrap() = Some(200_000);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(count(&bench.script.asked.blobs), 1, "the upstream was asked again");
+    // Again and again: the upstream has the rest.
+    *bench.far.cuts.lock().unwrap() = usize::MAX;
+    *bench.far.cut_at.lock().unwrap() = Some(200_000);
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(*bench.script.offsets.lock().unwrap(), [0, 200_000]);
+    let range = Some(super::ByteRange::From(100_000));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let part = body(bench.range(digest, range).await.unwrap()).await.unwrap();
+    assert_eq!(part, bytes[100_000..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_breaks_off_once_is_enough_while_the_hub_is_away() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    std::fs::remove_dir_all(bench.directory.path().join("near")).unwrap();
+    bench.script.fail(Some(registry_mirror::upstream::UpstreamError::passing("away")));
+    *bench.far.cuts.lock().unwrap() = 1;
+    *bench.far.cut_at.lock().unwrap() = Some(200_000);
+    assert_eq!(bench.bytes(digest).await, bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_content_that_cannot_be_removed_is_passed_over_and_replaced() {
+    for near in [true, false] {
+        let bench = Bench::on(&tokio::runtime::Handle::current(), near, |_| {});
+        let bytes = noise(500_000);
+        let digest = bench.script.blob(APP, bytes.clone());
+        let key =
+            registry_mirror::store::Key { area: registry_mirror::store::Area::Public, digest };
+        let mut damaged = bytes.to_vec();
+        damaged[499_999] ^= 1;
+        let meta = registry_mirror::store::Meta { media_type: None, verified: true };
+        bench.far.insert(&key, damaged.into(), meta);
+        *bench.far.undeletable.lock().unwrap() = true;
+        assert!(body(bench.blob(digest).await.unwrap()).await.is_err());
+        tokio::task::yield_now().await;
+        assert_eq!(bench.bytes(digest).await, bytes, "near: {near}");
+        bench.mirror.idle().await;
+        assert_eq!(bench.far.bytes(&key), Some(bytes), "it is not replaced");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miss_is_one_look_into_the_bucket() {
+    for near in [true, false] {
+        let bench = Bench::on(&tokio::runtime::Handle::current(), near, |_| {});
+        let bytes = noise(1000);
+        let digest = bench.script.blob(APP, bytes.clone());
+        assert_eq!(bench.bytes(digest).await, bytes);
+        assert_eq!(count(&bench.far.gets), 1, "near: {near}");
+    }
+}
+
+/// After a start, a copy that takes long to hash is served while it is hashed.
+#[tokio::test(start_paused = true)]
+async fn a_large_copy_is_read_along_with_its_check() {
+    let bench = Bench::new();
+    let bytes = noise(17 << 20);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    let hex = digest.hex();
+    let file = bench.directory.path().join(format!(
+        "near/content/public/sha256/{}/{}/{hex}",
+        &hex[..2],
+        &hex[2..4]
+    ));
+    let gets = count(&bench.far.gets);
+    let bench = Bench { mirror: bench.restarted(), ..bench };
+    let blob = bench.blob(digest).await.unwrap();
+    assert_eq!(blob.verdict, Verdict::Disk);
+    assert!(body(blob).await.unwrap() == bytes);
+
+    let mut damaged = bytes.to_vec();
+    damaged[(17 << 20) - 1] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    let bench = Bench { mirror: bench.restarted(), ..bench };
+    let (got, end) = super::read(bench.blob(digest).await.unwrap()).await;
+    assert!(end.is_err() && got.len() < bytes.len(), "a damaged copy was completed");
+    assert_eq!(count(&bench.far.gets), gets, "it comes from the disk");
+    assert!(bench.bytes(digest).await == bytes, "and is had from the bucket at once");
+    assert_eq!(count(&bench.script.asked.blobs), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_shrinks_while_it_is_read_is_cut_once() {
+    let bench = Bench::new();
+    let bytes = noise(500_000);
+    let digest = bench.script.blob(APP, bytes.clone());
+    bench.bytes(digest).await;
+    bench.mirror.idle().await;
+    let hex = digest.hex();
+    let file = bench.directory.path().join(format!(
+        "near/content/public/sha256/{}/{}/{hex}",
+        &hex[..2],
+        &hex[2..4]
+    ));
+    let opened = bench.blob(digest).await.unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
+    assert!(body(opened).await.is_err());
+    // Of the right length again, it is not believed.
+    std::fs::write(&file, vec![0; 500_000]).unwrap();
+    assert_eq!(bench.bytes(digest).await, bytes);
+    assert_eq!(count(&bench.script.asked.blobs), 1, "the bucket has it");
+}

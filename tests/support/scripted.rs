@@ -344,8 +344,11 @@ pub struct Memory {
     /// Content that may not be written.
     pub denied: Mutex<Option<Digest>>,
     pub hang: Mutex<bool>,
-    /// Bodies break off before this offset.
+    /// Bodies break off before this offset, so many times.
     pub cut_at: Mutex<Option<usize>>,
+    pub cuts: Mutex<usize>,
+    /// Nothing can be removed.
+    pub undeletable: Mutex<bool>,
     pub gets: AtomicUsize,
     pub puts: AtomicUsize,
     version: AtomicU64,
@@ -397,6 +400,8 @@ impl Memory {
             denied: Mutex::default(),
             hang: Mutex::default(),
             cut_at: Mutex::default(),
+            cuts: Mutex::new(usize::MAX),
+            undeletable: Mutex::default(),
             gets: AtomicUsize::default(),
             puts: AtomicUsize::default(),
             version: AtomicU64::default(),
@@ -499,9 +504,15 @@ impl Store for Memory {
             .chunks(CHUNK)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
-        if let Some(cut) = *self.cut_at.lock().unwrap() {
-            chunks.truncate(cut / CHUNK);
+        let cut = *self.cut_at.lock().unwrap();
+        if let Some(cut) = cut.filter(|cut| *cut < range.end as usize) {
+            chunks.truncate(cut.saturating_sub(range.start as usize) / CHUNK);
             chunks.push(Err(REFUSED));
+            let mut cuts = self.cuts.lock().unwrap();
+            *cuts = cuts.saturating_sub(1);
+            if *cuts == 0 {
+                *self.cut_at.lock().unwrap() = None;
+            }
         }
         Ok(Some(Found { info, body: Body::Stream(stream::iter(chunks).boxed()) }))
     }
@@ -525,7 +536,12 @@ impl Store for Memory {
         Ok(Put::Stored)
     }
 
+    async fn replace(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
+        Store::put(self, key, payload, meta).await
+    }
+
     async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+        self.gate(&self.undeletable).await?;
         let mut content = self.content.lock().unwrap();
         keys.iter().for_each(|key| drop(content.remove(&path(key))));
         Ok(())

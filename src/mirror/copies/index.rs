@@ -37,11 +37,28 @@ impl Index {
         self.bytes
     }
 
-    /// Notes a use. Whether the copy is known, and known to be right.
-    pub(super) fn touch(&mut self, key: &Key) -> bool {
+    /// Notes a use of a copy that has `size` bytes. Whether it is known, and known to be right.
+    pub(super) fn touch(&mut self, key: &Key, size: u64) -> bool {
         let Some(entry) = self.entries.get(key).copied() else { return false };
-        self.insert(key, entry.size, entry.checked);
-        entry.checked
+        let checked = entry.checked && entry.size == size;
+        self.insert(key, entry.size, checked);
+        checked
+    }
+
+    /// A copy was seen to be right, perhaps before it was counted.
+    pub(super) fn check(&mut self, key: &Key, size: u64) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.size == size) {
+            entry.checked = true;
+        } else if !self.entries.contains_key(key) {
+            self.insert(key, size, true);
+        }
+    }
+
+    /// A copy is not known to be right any more.
+    pub(super) fn doubt(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.checked = false;
+        }
     }
 
     /// A copy that was just written or used.

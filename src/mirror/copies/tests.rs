@@ -226,7 +226,7 @@ proptest! {
                     model.push(((now, 0), key(name), size));
                 }
                 Step::Touch(name) => {
-                    index.touch(&key(name));
+                    index.touch(&key(name), 100);
                     if let Some(entry) = model.iter_mut().find(|(_, known, _)| *known == key(name)) {
                         entry.0 = (now, 0);
                     }
@@ -255,4 +255,96 @@ proptest! {
             prop_assert_eq!(index.bytes(), model.iter().map(|(_, _, size)| size).sum::<u64>());
         }
     }
+}
+
+#[tokio::test]
+async fn the_bound_holds_however_many_are_kept_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let copies = open(root.path(), 300);
+    let names: Vec<String> = (0..10).map(|number| format!("at-once-{number}")).collect();
+    let kept = futures_util::future::join_all(names.iter().map(|name| keep(&copies, name))).await;
+    assert!(kept.iter().all(|kept| *kept), "{kept:?}");
+    assert!(bytes(&copies) <= 300, "{} bytes", bytes(&copies));
+    copies.count().await.unwrap();
+    assert!(bytes(&copies) <= 300, "{} bytes on the disk", bytes(&copies));
+}
+
+#[tokio::test]
+async fn copies_give_way_to_what_is_coming() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Fs::open(root.path().to_owned(), Handle::current()).unwrap();
+    let free = Arc::new(AtomicU64::new(1 << 39));
+    let seen = free.clone();
+    let measure = Box::new(move || Some(Space { free: seen.load(Ordering::Relaxed), ..WIDE }));
+    let (metrics, engine) = (Metrics::new(), Handle::current());
+    let copies = Copies::new(Arc::new(store), limited(1000), measure, metrics, engine);
+    for name in ["old", "middle", "new"] {
+        assert!(keep(&copies, name).await);
+    }
+    assert!(!copies.give_way(500, &HashSet::new()).await, "there is room already");
+    free.store(350, Ordering::Relaxed);
+    assert!(copies.give_way(500, &HashSet::new()).await);
+    assert_eq!(bytes(&copies), 100, "as many as it takes");
+    assert!(has(&copies, "new").await);
+    assert!(!copies.give_way(1000, &HashSet::new()).await, "more than all of them are");
+    assert!(has(&copies, "new").await, "it went in vain");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_hashed_before_it_is_served_again() {
+    let root = tempfile::tempdir().unwrap();
+    let copies = open(root.path(), 1000);
+    let path = |name: &str| {
+        let hex = content(name).0.digest.hex();
+        root.path().join(format!("content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]))
+    };
+    for name in ["spoilt", "cut", "sound"] {
+        assert!(keep(&copies, name).await && has(&copies, name).await);
+    }
+    std::fs::write(path("spoilt"), [0; 100]).unwrap();
+    std::fs::write(path("cut"), [0; 50]).unwrap();
+    assert!(has(&copies, "spoilt").await, "nobody had a reason to look");
+    copies.doubt(&content("spoilt").0);
+    copies.doubt(&content("sound").0);
+    assert!(!has(&copies, "spoilt").await && !path("spoilt").exists());
+    assert!(!has(&copies, "cut").await, "its length says it");
+    assert!(has(&copies, "sound").await);
+}
+
+/// Its removal failed, so that it still lies there when it is fetched again.
+#[tokio::test]
+async fn what_lies_there_already_is_not_taken_for_what_was_fetched() {
+    let root = tempfile::tempdir().unwrap();
+    let copies = open(root.path(), 1000);
+    assert!(keep(&copies, "twice").await);
+    let hex = content("twice").0.digest.hex();
+    let file =
+        root.path().join(format!("content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]));
+    std::fs::write(file, [0; 100]).unwrap();
+    assert!(keep(&copies, "twice").await);
+    assert!(!has(&copies, "twice").await, "damaged bytes were served");
+}
+
+#[tokio::test]
+async fn a_large_copy_that_was_not_hashed_yet_keeps_nobody_waiting() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Arc::new(Fs::open(root.path().to_owned(), Handle::current()).unwrap());
+    let wide = || Box::new(|| Some(WIDE));
+    let (metrics, engine) = (Metrics::new(), Handle::current());
+    let again = || {
+        let settings = limited(1 << 30);
+        Copies::new(store.clone(), settings, wide(), metrics.clone(), engine.clone())
+    };
+    let large = Bytes::from(vec![7; AT_ONCE as usize + 1]);
+    let key = Key { area: Area::Public, digest: Digest::sha256(&large) };
+    let (none, meta) = (HashSet::new(), Meta::default());
+    let first = again();
+    assert!(first.keep(&key, Payload::Bytes(large), &meta, &none).await);
+    assert!(first.ready(&key).await.is_some(), "it was written by this very process");
+    let second = again();
+    assert!(second.ready(&key).await.is_none());
+    assert!(matches!(second.open(&key).await, Some((_, false))));
+    second.checked(&key, AT_ONCE + 1, true).await;
+    assert!(second.ready(&key).await.is_some());
+    assert!(again().get(&key).await.is_some(), "who can wait has it hashed");
 }

@@ -33,7 +33,8 @@ impl ServerClock {
         }
     }
 
-    fn now(&self) -> Option<SystemTime> {
+    /// The server's time, as far as it is known.
+    pub(super) fn now(&self) -> Option<SystemTime> {
         let (at, date) = (*super::lock(&self.told))?;
         let passed = at.elapsed();
         (passed < TRUSTED).then(|| date + passed)

@@ -53,7 +53,10 @@ impl Inner {
     pub(super) async fn link(&self, key: &str) -> Result<Link, StoreError> {
         let broken =
             |_| StoreError::Broken { operation: GET, what: "no address can be signed".into() };
-        let signing = PresigningConfig::expires_in(LINK_LIFETIME).map_err(|_| broken(()))?;
+        // The SDK signs calls by the server's clock where ours is wrong, but not addresses.
+        let mut signing = PresigningConfig::builder().expires_in(LINK_LIFETIME);
+        signing.set_start_time(self.server_clock.now());
+        let signing = signing.build().map_err(|_| broken(()))?;
         let client = self.client(GET).await?;
         let signed =
             client.get_object().bucket(&self.bucket.name).key(key).presigned(signing).await;

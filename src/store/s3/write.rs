@@ -79,19 +79,23 @@ pub(super) enum Outcome {
 }
 
 impl Inner {
-    /// Keeps content: writes it once, and leaves what is there if it has the right size.
+    /// Keeps content: writes it once, and leaves what is there if it is ours and has the right size,
+    /// unless that is to be `replaced`.
     pub(super) async fn keep(
         &self,
         key: &Key,
         payload: &Payload,
         meta: &Meta,
+        replaced: bool,
     ) -> Result<Put, StoreError> {
         let write = self.content(key, payload, meta);
-        // What an attempt of ours left without encryption, its answer lost, is written anew. What
-        // is not ours (it bears no mark) is left as it is.
+        // What an attempt of ours left without encryption, its answer lost, is written anew, and so
+        // is what bears no mark of ours: nobody has hashed it, and these bytes are hashed.
         let is_it = |seen: &Seen| {
-            let sealed = self.encryption.accepts(seen.info.encryption.as_ref());
-            seen.info.size == payload.len() && (sealed || !seen.info.meta.verified)
+            !replaced
+                && seen.info.size == payload.len()
+                && seen.info.meta.verified
+                && self.encryption.accepts(seen.info.encryption.as_ref())
         };
         let mut conditional = self.is_conditional();
         let mut condition = Condition::Absent;
