@@ -80,6 +80,26 @@ def store(node):
     return json.loads(request(f"{node.admin}/readyz").body)["parts"]["store"]
 
 
+def names(lab, upstream, environment, variables, key):
+    """The other names of the same key, and names of none."""
+    account, identity = key.split(":")[4], key.rsplit("/", 1)[1]
+    for number, name in enumerate([identity, "alias/e2e", f"arn:aws:kms:{REGION}:{account}:alias/e2e"]):
+        node = Mirror(lab, upstream, name=f"named-{number}", env=environment, **{**variables, "bucket_encryption_key": name})
+        node.start()
+        lab.wait("the mirror to write", lambda node=node: "the store can be written to" in node.process.text())
+        # This server's S3 does not look an alias up and makes an ARN of it.
+        used = {identity: key, "alias/e2e": f"arn:aws:kms:{REGION}:{account}:key/alias/e2e"}.get(name, name)
+        lab.check(f"`{name.replace(identity, 'ID')}` is taken", f"aws:kms by {used}" in node.process.text())
+        node.process.stop()
+    node = Mirror(lab, upstream, name="unknown", env=environment, **{**variables, "bucket_encryption_key": "alias/none"})
+    node.start()
+    said = "KMS knows no key `alias/none`"
+    lab.wait("the log to name the key", lambda: said in node.process.text())
+    lab.wait("the store to be named", lambda: said in store(node).get("why", ""))
+    lab.check("a key that KMS does not know is named, and pulls go on",
+              request(f"{node.url}/v2/library/kms-before/manifests/1", headers=image.ACCEPT).status == 200)
+
+
 def main():
     with Lab("kms") as lab:
         interpreter = python()
@@ -87,9 +107,11 @@ def main():
             raise Failed("there is no Python 3.12 or later for the server")
         upstream, server = Upstream(lab).start(), LocalStack(lab, interpreter).start()
         key = server.kms("CreateKey")["KeyMetadata"]["Arn"]
-        variables = {"store": "s3", "bucket_name": BUCKET, "bucket_location": REGION,
-                     "bucket_endpoint": server.url, "bucket_encryption_key": key}
-        first = Mirror(lab, upstream, name="first", env=CREDENTIALS, host="first", **variables).start()
+        server.kms("CreateAlias", AliasName="alias/e2e", TargetKeyId=key)
+        # As at AWS: no address of its own, so that KMS is asked, too.
+        environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}
+        variables = {"store": "s3", "bucket_name": BUCKET, "bucket_location": REGION, "bucket_encryption_key": key}
+        first = Mirror(lab, upstream, name="first", env=environment, host="first", **variables).start()
         lab.wait("the mirror to write", lambda: "the store can be written to" in first.process.text())
         images = Images(lab, upstream)
         before = images.push("kms-before")
@@ -97,6 +119,8 @@ def main():
         place = lab.wait("it to be in the bucket",
                          lambda: [name for name in server.s3.keys() if before[7:] in name])[0]
         head = server.s3.head(place).headers
+        said = first.process.text()
+        lab.check("nothing is said of a key that is as it should be", "the key `" not in said)
         lab.check("under the key that is named",
                   head.get("x-amz-server-side-encryption-aws-kms-key-id") == key, str(head) if not head else "")
 
@@ -108,9 +132,11 @@ def main():
         lab.wait("the store to be named", lambda: store(first)["status"] == "degraded")
         why = store(first).get("why", "")
         lab.check("/readyz says why", "KMS." in why, why)
+        lab.wait("KMS to be asked", lambda: "is disabled" in store(first).get("why", ""))
+        lab.check("and what KMS says of the key", f"the key `{key}` is disabled" in store(first)["why"], store(first)["why"])
         lab.check("and so does a metric", first.metric("store_refuses") == 1)
         lab.check("and the log says what to look at", "bucket_encryption_key" in first.process.text())
-        second = Mirror(lab, upstream, name="second", env=CREDENTIALS, host="second", **variables).start()
+        second = Mirror(lab, upstream, name="second", env=environment, host="second", **variables).start()
         lab.check("a node that has nothing pulls what it cannot decrypt", images.pull(second, "kms-before", before))
 
         server.kms("EnableKey", KeyId=key)
@@ -119,6 +145,7 @@ def main():
         lab.check("with the key enabled the bucket is written to again", True)
         lab.wait("/readyz to say so", lambda: store(first)["status"] == "ok")
         lab.check("and all is well", first.metric("store_refuses") == 0)
+        names(lab, upstream, environment, variables, key)
 
 
 if __name__ == "__main__":

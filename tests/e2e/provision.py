@@ -1,51 +1,14 @@
 """A bucket that two nodes make at once, on a server that has KMS, and what lies in it after pulls."""
 
-import json
 import sys
-import xml.etree.ElementTree
 
 from support import image
-from support.lab import Lab, Failed, free_port, from_pypi, request
-from support.s3 import BUCKET, CREDENTIALS, REGION, S3
+from support.lab import Lab, Failed, request
+from support.ministack import Ministack
+from support.s3 import BUCKET, CREDENTIALS, REGION
 from support.servers import Mirror, Upstream
 
-PINNED = ["ministack==1.5.33"]
 PULLS = 50
-
-
-class Ministack:
-    """S3 and KMS on this machine."""
-
-    def __init__(self, lab):
-        self.lab, self.port = lab, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.s3 = S3(self.url)
-
-    def start(self):
-        program = from_pypi("venv-ministack", PINNED) / "ministack"
-        process = self.lab.start("ministack", [program], {
-            "SERVICES": "s3,kms", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port),
-            "MINISTACK_REGION": REGION, **CREDENTIALS})
-        self.lab.wait("ministack", lambda: self.s3.call("HEAD").status in (200, 404), process=process)
-        return self
-
-    def new_key(self):
-        """The ARN of a key that KMS makes."""
-        headers = {"X-Amz-Target": "TrentService.CreateKey", "Content-Type": "application/x-amz-json-1.1",
-                   "Authorization": f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/kms/aws4_request, "
-                                    "SignedHeaders=host, Signature=0"}
-        answer = request(self.url, "POST", headers, b"{}")
-        if answer.status != 200:
-            raise Failed(f"KMS makes no key: {answer.status} {answer.body[:200]}")
-        return json.loads(answer.body)["KeyMetadata"]["Arn"]
-
-    def settled(self, what):
-        """What is configured under that name: the texts of its elements by their names."""
-        answer = self.s3.call("GET", query={what: ""})
-        if answer.status != 200:
-            return {}
-        nodes = xml.etree.ElementTree.fromstring(answer.body).iter()
-        return {node.tag.split("}")[-1]: node.text for node in nodes}
 
 
 def main():
@@ -55,9 +18,10 @@ def main():
 
         upstream, server = Upstream(lab).start(), Ministack(lab).start()
         key = server.new_key()
-        variables = {"store": "s3", "bucket_name": BUCKET, "bucket_location": REGION,
-                     "bucket_endpoint": server.url, "bucket_encryption_key": key}
-        nodes = [Mirror(lab, upstream, name=f"node{number}", env=CREDENTIALS, **variables)
+        # As at AWS: no address of its own, so that KMS and STS are asked, too.
+        environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}
+        variables = {"store": "s3", "bucket_name": BUCKET, "bucket_location": REGION, "bucket_encryption_key": key}
+        nodes = [Mirror(lab, upstream, name=f"node{number}", env=environment, **variables)
                  for number in range(2)]
         for node in nodes:
             node.start()
@@ -74,6 +38,8 @@ def main():
         check("it is closed to the public", all(blocks.get(name) == "true" for name in wanted), str(blocks))
         rules = server.settled("lifecycle")
         check("unfinished uploads end after a day", rules.get("DaysAfterInitiation") == "1", str(rules))
+        policy = server.s3.call("GET", query={"policy": ""}).body.decode()
+        check("it is closed to whoever comes without TLS", '"aws:SecureTransport"' in policy and "Deny" in policy, policy)
         lab.check("it says who made it", server.settled("tagging").get("Value") == "registry-mirror")
 
         for number in range(PULLS):
@@ -94,7 +60,7 @@ def main():
             node.process.stop()
 
         # A bucket that was there, with a key of its own, and none named here.
-        late = Mirror(lab, upstream, name="late", env=CREDENTIALS, **{**variables, "bucket_encryption_key": ""}).start()
+        late = Mirror(lab, upstream, name="late", env=environment, **{**variables, "bucket_encryption_key": ""}).start()
         lab.wait("late to write", lambda: "the store can be written to" in late.process.text())
         before = set(server.s3.keys())
         layer = image.tiny("e2e-provision-late", lab.dir)

@@ -6,6 +6,7 @@ import sys
 
 from support import image
 from support.lab import Lab, free_port, request
+from support.old import fill, filled, old_mirror
 from support.s3 import CREDENTIALS, REGION, SeaweedFS, BUCKET, key_of
 from support.servers import Mirror, Upstream
 
@@ -35,12 +36,6 @@ class Pulls:
         return self.upstream.pulls(f"/library/{name}/")
 
 
-def filled(bucket, blobs):
-    """Whether the bucket has all of them, where registry:2 would look."""
-    keys = set(bucket.s3.keys("docker/registry/v2/blobs/"))
-    return all(key_of(blob) in keys for blob in blobs)
-
-
 def redirected(lab, upstream, bucket, mirror, pulls):
     """The same with `blob_redirect`: the bytes come from the bucket itself, to a real client."""
     mirror.process.stop()
@@ -65,38 +60,12 @@ def redirected(lab, upstream, bucket, mirror, pulls):
     lab.check("no signature is in the log", "Signature" not in mirror.process.text())
 
 
-def old_mirror(lab, bucket, name, proxy):
-    """docker-registry as a mirror on the same bucket; its process and its address."""
-    port = free_port()
-    config = lab.dir / f"{name}.yml"
-    config.write_text(image.json.dumps({
-        "version": 0.1, "log": {"level": "warn"},
-        "storage": {"s3": {"accesskey": CREDENTIALS["AWS_ACCESS_KEY_ID"], "region": REGION, "bucket": BUCKET,
-                           "secretkey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"], "regionendpoint": bucket.url,
-                           "secure": False, "v4auth": True},
-                    "redirect": {"disable": True}},
-        "proxy": proxy, "http": {"addr": f"127.0.0.1:{port}"}}))
-    old = lab.start(name, ["docker-registry", "serve", config])
-    lab.wait("docker-registry", lambda: request(f"http://127.0.0.1:{port}/v2/").status == 200, process=old)
-    return old, f"http://127.0.0.1:{port}"
-
-
-def fill(lab, bucket, old, name, blobs):
-    """Pulls an image through docker-registry until the bucket has it; then that ends."""
-    process, url = old
-    for path in ["manifests/1", *(f"blobs/{blob}" for blob in blobs[1:])]:
-        lab.wait(f"docker-registry to serve {path}",
-                 lambda path=path: request(f"{url}/v2/library/{name}/{path}", headers=image.ACCEPT).status == 200)
-    lab.wait("docker-registry to fill the bucket", lambda: filled(bucket, blobs))
-    process.stop()
-
-
 def adopted(lab, upstream, bucket, pulls):
     """A bucket that docker-registry itself filled as a mirror, and a node that finds it."""
     for name in ["e2e-adopted", "e2e-damaged"]:
         pulls.push(name)
         old = old_mirror(lab, bucket, f"docker-registry-{name}", {"remoteurl": upstream.url})
-        fill(lab, bucket, old, name, pulls.blobs[name])
+        fill(lab, bucket, old, f"library/{name}", pulls.blobs[name])
     damaged = pulls.blobs["e2e-damaged"][2]
     length = len(bucket.s3.get(key_of(damaged)).body)
     lab.check("a blob of it is damaged", bucket.s3.call("PUT", key_of(damaged), body=b"!" * length).status == 200)

@@ -2,8 +2,9 @@
 
 import sys
 
-from s3 import Pulls, filled
+from s3 import Pulls
 from support.lab import Lab
+from support.old import filled
 from support.s3 import BUCKET, CREDENTIALS, REGION, Microburst, SeaweedFS
 from support.servers import Mirror, Upstream
 

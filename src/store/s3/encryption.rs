@@ -132,10 +132,10 @@ impl Encryption {
     /// Whether that is encryption by `key`.
     fn is_by(&self, key: &KmsKey, sealed: &Sealed) -> bool {
         let used = sealed.key.as_deref().unwrap_or_default();
-        let as_resolved = self
-            .is_now
-            .as_ref()
-            .is_none_or(|arn| used == key.as_str() || KmsKey::new(arn.clone()).may_be(used));
+        // Stores other than AWS's may only echo the name.
+        let echoes = used == key.as_str() || used.ends_with(&format!("/{}", key.as_str()));
+        let is_named = |arn: &String| echoes || KmsKey::new(arn.as_str()).may_be(used);
+        let as_resolved = self.is_now.as_ref().is_none_or(is_named);
         sealed.algorithm.starts_with("aws:kms") && key.may_be(used) && as_resolved
     }
 
