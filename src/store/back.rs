@@ -15,6 +15,13 @@ pub enum BackLink {
 }
 
 impl BackLink {
+    /// The repository.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Blob(name, _) | Self::Manifest(name, _) | Self::Tag(name, ..) => name,
+        }
+    }
+
     /// What it names.
     pub fn digest(&self) -> &Digest {
         match self {

@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference, Tag},
     store::{
-        Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
-        Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, BackLink, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page,
+        Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -333,6 +333,8 @@ pub struct Memory {
     /// What another program says of which repository its content is.
     pub links: Mutex<HashSet<(Name, Digest)>>,
     pub tag_links: Mutex<HashMap<(Name, Tag), (Digest, SystemTime)>>,
+    /// What was written down for that program.
+    pub handed_back: Mutex<Vec<BackLink>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
     /// When another program wrote last.
     pub other_writer: Mutex<Option<SystemTime>>,
@@ -388,6 +390,7 @@ impl Memory {
             content: Mutex::default(),
             links: Mutex::default(),
             tag_links: Mutex::default(),
+            handed_back: Mutex::default(),
             records: Mutex::default(),
             other_writer: Mutex::default(),
             uploads: Mutex::default(),
@@ -466,6 +469,7 @@ impl Store for Memory {
     }
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
+        self.gate(&self.refuse_reads).await?;
         Ok(self.links.lock().unwrap().contains(&(name.clone(), *digest)))
     }
 
@@ -475,6 +479,12 @@ impl Store for Memory {
         tag: &Tag,
     ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
         Ok(self.tag_links.lock().unwrap().get(&(name.clone(), tag.clone())).copied())
+    }
+
+    async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
+        self.gate(&self.refuse_writes).await?;
+        self.handed_back.lock().unwrap().extend_from_slice(links);
+        Ok(())
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {
