@@ -167,12 +167,7 @@ impl Keeper {
         matches!(belongs, Ok(Ok(true))).then_some(found)
     }
 
-    /// All of the content, on the same terms.
-    pub(super) async fn far(&self, key: &Key) -> Option<Found> {
-        self.far_range(key, None).await.ok().flatten()
-    }
-
-    /// What is known of content in the shared store, on the same terms.
+    /// What is known of content in the shared store, if this mirror wrote it.
     pub(super) async fn far_info(&self, key: &Key) -> Option<Info> {
         if !self.may_read() {
             return None;
@@ -344,6 +339,15 @@ impl Keeper {
             near.forget(key).await?;
         }
         self.far.remove(std::slice::from_ref(key)).await
+    }
+
+    /// Forgets a copy on this node's disk that turned out to be wrong.
+    pub(super) async fn forget_near(&self, key: &Key) {
+        if let Some(near) = &self.near
+            && let Err(error) = near.forget(key).await
+        {
+            tracing::warn!(%error, digest = %key.digest, "a damaged copy cannot be removed");
+        }
     }
 
     /// Forgets content that turned out to be wrong.

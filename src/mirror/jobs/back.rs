@@ -68,7 +68,7 @@ impl Inner {
             if !self.may_link(&link, links, there, tell).await? {
                 continue;
             }
-            let Some((kept, _)) = self.kept(&key).await else { continue };
+            let Some((kept, _)) = self.kept(&key, name).await else { continue };
             linked |= digest == root.digest;
             let outline = Outline::read(&kept.bytes);
             // Of the platforms of an index only those are here that somebody pulled.

@@ -124,7 +124,7 @@ impl Inner {
 
     async fn outline(&self, name: &Name, digest: Digest) -> Option<(Outline, u64)> {
         for area in [Area::Public, Area::Private(name.clone())] {
-            if let Some((kept, _)) = self.kept(&Key { area, digest }).await {
+            if let Some((kept, _)) = self.kept(&Key { area, digest }, name).await {
                 return Some((Outline::read(&kept.bytes), kept.bytes.len() as u64));
             }
         }
