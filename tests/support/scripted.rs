@@ -346,8 +346,10 @@ pub struct Memory {
     /// Content that may not be written.
     pub denied: Mutex<Option<Digest>>,
     pub hang: Mutex<bool>,
-    /// Bodies break off before this offset.
+    /// Bodies that are longer break off before this offset.
     pub cut_at: Mutex<Option<usize>>,
+    /// So many bodies come with a wrong first byte.
+    spoilt: AtomicUsize,
     pub gets: AtomicUsize,
     pub puts: AtomicUsize,
     version: AtomicU64,
@@ -400,6 +402,7 @@ impl Memory {
             denied: Mutex::default(),
             hang: Mutex::default(),
             cut_at: Mutex::default(),
+            spoilt: AtomicUsize::default(),
             gets: AtomicUsize::default(),
             puts: AtomicUsize::default(),
             version: AtomicU64::default(),
@@ -413,6 +416,11 @@ impl Memory {
     /// Puts content there as the mirror would have.
     pub fn insert(&self, key: &Key, bytes: Bytes, meta: Meta) {
         self.content.lock().unwrap().insert(path(key), (bytes, meta, self.clock.now()));
+    }
+
+    /// The next `times` bodies come with a wrong first byte.
+    pub fn spoil(&self, times: usize) {
+        self.spoilt.store(times, Ordering::SeqCst);
     }
 
     pub fn bytes(&self, key: &Key) -> Option<Bytes> {
@@ -503,13 +511,20 @@ impl Store for Memory {
         if range.is_empty() && info.size > 0 {
             return Err(StoreError::OutOfRange { size: info.size });
         }
-        let mut chunks: Vec<Result<Bytes, StoreError>> = entry
-            .0
-            .slice(range.start as usize..range.end as usize)
+        let less = |times: usize| times.checked_sub(1);
+        let spoils = self.spoilt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
+        let mut bytes = entry.0.to_vec();
+        if let Some(first) = bytes.first_mut().filter(|_| spoils) {
+            *first ^= 1;
+        }
+        let mut chunks: Vec<Result<Bytes, StoreError>> = bytes
+            [range.start as usize..range.end as usize]
             .chunks(CHUNK)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
-        if let Some(cut) = *self.cut_at.lock().unwrap() {
+        if let Some(cut) = *self.cut_at.lock().unwrap()
+            && cut < entry.0.len()
+        {
             chunks.truncate(cut / CHUNK);
             chunks.push(Err(REFUSED));
         }

@@ -55,10 +55,10 @@ impl Mirror {
                 Ok(moved) => bytes += moved,
                 Err(Refusal::Limited { until }) => {
                     let left = of - done;
-                    return Err(Stopped {
-                        why: format!("the upstream's limit is reached, and {left} images are left"),
-                        hint: Some(format!("go on at {}", date(to_unix(until)))),
-                    });
+                    let why =
+                        format!("the upstream's limit is reached, and {left} images are left");
+                    let hint = format!("go on at {}", date(to_unix(until)));
+                    return Err(Stopped::new(why, Some(hint)));
                 }
                 Err(refusal) => {
                     failed += 1;

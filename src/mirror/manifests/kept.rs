@@ -10,7 +10,7 @@ use super::Kept;
 use crate::{
     mirror::{self, Inner, answer::Verdict},
     oci::{Digest, MAX_MANIFEST, Name},
-    store::{Body, Found, Key, StoreError},
+    store::{Area, Body, Found, Key, StoreError},
     telemetry::Tier,
 };
 
@@ -76,6 +76,44 @@ impl Inner {
             self.keep_in_background(key.clone(), bytes.clone(), meta.clone(), false);
         }
         Some((self.remember(key, meta.media_type, bytes), verdict))
+    }
+
+    /// The manifest as a job reads it, for which a store that fails is no miss. Of `name` nobody
+    /// has found out here whether it is public: what another program keeps for it is not put where
+    /// others would be served it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(in crate::mirror) async fn stored_manifest(
+        &self,
+        key: &Key,
+        name: &Name,
+    ) -> Result<Option<Bytes>, StoreError> {
+        if let Some(kept) = self.manifests.known.get(key) {
+            return Ok(Some(kept.bytes.clone()));
+        }
+        if let Some(found) = self.keeper.near(key).await
+            && let Read::Whole(bytes) = self.read(key, found).await
+        {
+            return Ok(Some(bytes));
+        }
+        let far = &self.parts.far;
+        let Some(found) = far.get(key, None).await? else { return Ok(None) };
+        let meta = found.info.meta.clone();
+        if !meta.verified {
+            let may_be_of_it = key.area == Area::Public;
+            if !may_be_of_it || !far.belongs(name, &key.digest).await? {
+                return Ok(None);
+            }
+        }
+        match self.read(key, found).await {
+            Read::Whole(bytes) if meta.verified => {
+                Ok(Some(self.remember(key, meta.media_type, bytes).bytes.clone()))
+            }
+            Read::Whole(bytes) => Ok(Some(bytes)),
+            Read::Damaged | Read::Another => Ok(None),
+            Read::Failed(error) => Err(error),
+        }
     }
 
     async fn read_in_time(&self, key: &Key, found: Found) -> Read {
