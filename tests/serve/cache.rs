@@ -8,7 +8,7 @@ use super::{
 };
 use crate::support::{
     hub::{Hub, Kind, noise},
-    run::Ran,
+    run::{Bench, Ran},
 };
 
 impl Node {
@@ -182,4 +182,51 @@ fn only_who_may_read_the_token_is_answered() {
     node.program.0.kill().unwrap();
     node.program.0.wait().unwrap();
     node.cache(&["du"]).ended(0);
+}
+
+#[test]
+fn a_service_that_is_not_found_is_not_taken_for_a_broken_store() {
+    let hub = Hub::start();
+    let node = Node::start(&hub.url(), "");
+    let elsewhere = node.bench.path().join("elsewhere");
+    let environment = [("RUNTIME_DIRECTORY", elsewhere.to_str().unwrap())];
+    let ran = node.bench.run_with(&environment, ["cache", "ls", "-i", "mirror.yml"]);
+    ran.ended(2).says(&[
+        "is in use by another process",
+        "hint: the service runs and was not found",
+        "elsewhere/token",
+        &node.admin.to_string(),
+    ]);
+}
+
+#[test]
+fn without_a_service_nothing_is_made_where_it_is_to_be_at_home() {
+    let bench = Bench::new();
+    let place = bench.path().join("data");
+    for store in ["filesystem", "s3\n    registry_mirror_bucket_name: ours"] {
+        bench.write(
+            "mirror.yml",
+            format!(
+                "all:\n  vars:\n    registry_mirror_store: {store}\n    \
+                 registry_mirror_data_path: data\n    prefix: ours\n    \
+                 registry_mirror_bucket_location: eu-west-1\n    \
+                 registry_mirror_bucket_endpoint: http://127.0.0.1:9\n"
+            ),
+        );
+        let list = || bench.run(["cache", "ls", "-i", "mirror.yml"]).ended(2);
+        list().says(&[
+            "the data path",
+            "cannot be used: entity not found",
+            "hint: the service makes it",
+        ]);
+        assert!(!place.exists(), "it was made");
+        fs::create_dir(&place).unwrap();
+        // Nobody else's can be made by somebody who is not root.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&place, Some(65_534), Some(65_534)).unwrap();
+            list().says(&["belongs to another user", "hint: run this as the service's user"]);
+            assert_eq!(fs::read_dir(&place).unwrap().count(), 0, "something was put there");
+        }
+        fs::remove_dir(&place).unwrap();
+    }
 }
