@@ -114,12 +114,14 @@ async fn the_way_back_opens_nothing_that_is_not_public() {
     bench.tag("1").await.unwrap();
     bench.bytes(layers[0]).await;
     bench.mirror.idle().await;
+    let checked = bench.now();
+    bench.clock.advance(Duration::from_secs(3600));
     let told = bench.job(Job::HandBack).await;
     let tag = "1".parse().unwrap();
     let expected = [
         BackLink::Blob(name(APP), layers[0]),
         BackLink::Manifest(name(APP), image),
-        BackLink::Tag(name(APP), tag, image),
+        BackLink::Tag(name(APP), tag, image, checked),
     ];
     assert_eq!(bench.handed_back(), BTreeSet::from(expected));
     let hex = layers[2].hex();
@@ -135,7 +137,16 @@ async fn the_way_back_tells_each_image_that_it_leaves_out() {
     bench.tag("1").await.unwrap();
     bench.tag("2").await.unwrap();
     bench.mirror.idle().await;
+    // What the old registry wrote since stands.
+    let linked = (name(APP), "2".parse().unwrap());
+    let newer = bench.now() + Duration::from_secs(60);
+    bench.far.tag_links.lock().unwrap().insert(linked, (Digest::sha256(b"newer"), newer));
     assert!(is_fine(&bench.job(Job::HandBack).await));
+    let of_tags = |link: &BackLink| match link {
+        BackLink::Tag(_, tag, ..) => Some(tag.to_string()),
+        _ => None,
+    };
+    assert_eq!(bench.handed_back().iter().filter_map(of_tags).collect::<Vec<_>>(), ["1"]);
     let damaged = Meta { media_type: None, verified: true };
     bench.far.insert(&public(other), Bytes::from("{}"), damaged);
     let told = told(&bench.restarted(), Job::HandBack).await;

@@ -7,7 +7,7 @@ use super::{
     catalogue::{Root, ends},
 };
 use crate::{
-    clock::to_unix,
+    clock::{from_unix, to_unix},
     mirror::Inner,
     oci::{Digest, Name, Outline},
     store::{Area, BackLink, Key},
@@ -93,8 +93,13 @@ impl HandBack<'_> {
                 self.may_link(BackLink::Blob(name.clone(), blob.digest)).await?;
             }
         }
-        if linked && let Some(tag) = &root.tag {
-            self.links.insert(BackLink::Tag(name.clone(), tag.clone(), root.digest));
+        if linked && let (Some(tag), Some(checked)) = (&root.tag, root.checked) {
+            let checked = from_unix(checked);
+            // That program may have found out something newer.
+            let there = self.inner.parts.far.tag_link(name, tag).await?;
+            if there.is_none_or(|(_, at)| at <= checked) {
+                self.links.insert(BackLink::Tag(name.clone(), tag.clone(), root.digest, checked));
+            }
         }
         Ok(linked)
     }
