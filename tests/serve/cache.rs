@@ -1,9 +1,14 @@
 //! `cache`: the same answers from a running service and, where none runs, from its store.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    time::Instant,
+};
 
 use super::{
-    client::{ask, get},
+    client::{PATIENCE, ask, connect, get},
     reload::Node,
 };
 use crate::support::{
@@ -104,6 +109,32 @@ fn purging_takes_what_nobody_else_needs_and_workers_forget_it() {
     node.cache(&["purge", &only_two]).ended(0);
     assert!(!there(&only_two), "whoever names a digest means it");
     node.cache(&["purge", "nothing"]).ended(1).says(&["nothing of that is kept"]);
+}
+
+#[test]
+fn a_purge_goes_on_when_its_asker_leaves() {
+    let (hub, node, [only_one, ..], _) = pulled();
+    let asked = hub.count(Kind::Manifest);
+    let body = r#"{"job":"purge","images":["one:1"],"dry_run":false}"#;
+    let mut stream = connect(node.admin);
+    write!(
+        stream,
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        node.token(),
+        body.len()
+    )
+    .unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    drop(stream);
+    let begun = Instant::now();
+    while hub.count(Kind::Manifest) == asked {
+        assert_eq!(get(node.address, "/v2/library/one/manifests/1").status, 200);
+        assert!(begun.elapsed() < PATIENCE, "a worker remembers it still");
+    }
+    assert!(!node.file(&only_one).exists());
 }
 
 #[test]
