@@ -310,3 +310,19 @@ async fn verify_gives_up_where_the_store_is_away() {
     assert!(matches!(told.last(), Some(Line::Failed { .. })), "{told:?}");
     assert_eq!(faults(&told).len(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn warm_says_kept_only_of_what_is() {
+    let bench = Bench::on(&Handle::current(), false, |_| {});
+    let layer = bench.script.blob(APP, noise(30_000));
+    bench.image(APP, "1", &[layer], "");
+    let warm = || Job::Warm { images: vec!["acme/app:1".parse().unwrap()], platforms: vec![] };
+    *bench.far.denied.lock().unwrap() = Some(layer);
+    let told_ = bench.job(warm()).await;
+    assert_eq!(faults(&told_), [format!("`acme/app:1`: `{layer}` was pulled and is not kept")]);
+    let Some(Line::Done { summary, fine: false }) = told_.last() else { panic!("{told_:?}") };
+    assert!(summary.starts_with("0 of 1 images are kept"), "{summary}");
+    *bench.far.denied.lock().unwrap() = None;
+    assert!(is_fine(&bench.job(warm()).await));
+    assert!(bench.far.holds(&layer));
+}

@@ -153,7 +153,7 @@ fn what_was_damaged_is_found_dropped_and_fetched_anew() {
 }
 
 #[test]
-fn warming_pulls_the_wanted_platforms_and_stops_at_the_limit() {
+fn warming_pulls_the_wanted_platforms_and_leaves_pulls_to_clients() {
     let hub = Hub::start();
     hub.index("library/many", "1");
     let images: Vec<String> = (0..5).map(|number| format!("library/w{number}:1")).collect();
@@ -165,21 +165,29 @@ fn warming_pulls_the_wanted_platforms_and_stops_at_the_limit() {
     let list = format!("# ours\n{}  # the first\n\n{}\n", images[0], images[1]);
     node.bench.write("list", list);
     node.cache(&["warm", "--file", "list"]).ended(0).says(&["2 of 2 images are kept"]);
-    node.cache(&["warm", "many:1", "--platform", "plan9/vax"]).ended(1);
+    let none = node.cache(&["warm", "many:1", "--platform", "linux/amd64,plan9/vax"]).ended(1);
+    none.says(&["`library/many:1` has no image for `plan9/vax`", "0 of 1 images are kept"]);
     node.cache(&["warm"]).ended(2).says(&["there is nothing to pull"]);
     node.cache(&["warm", "Not/An-Image"]).ended(2).says(&["not an image", "hint:"]);
 
-    hub.anonymous_limit(Some(1));
+    hub.anonymous_limit(Some(7));
     hub.refill();
     let words: Vec<&str> =
         ["warm"].into_iter().chain(images[2..].iter().map(String::as_str)).collect();
-    let stopped = node.cache(&words);
-    stopped
-        .ended(2)
-        .says(&["the upstream's limit is reached, and 2 images are left", "hint: go on at"]);
-    let pulls = hub.count(Kind::Manifest);
-    node.cache(&words).ended(2);
-    assert_eq!(hub.count(Kind::Manifest), pulls, "it hammered");
+    let before = hub.count(Kind::Manifest);
+    for _ in 0..2 {
+        let stopped = node.cache(&words).ended(2);
+        stopped.says(&[
+            "5 of the upstream's 7 pulls are left, which are for clients; 1 images are not pulled",
+            "hint: go on when",
+        ]);
+        assert_eq!(hub.count(Kind::Manifest), before + 2);
+    }
+    hub.anonymous_limit(Some(200));
+    node.cache(&words).ended(0).says(&["3 of 3 images are kept"]);
+    hub.anonymous_limit(Some(2));
+    node.cache(&words).ended(0).says(&["3 of 3 images are kept, "]);
+    assert_eq!(hub.count(Kind::Manifest), before + 3, "what is there costs nothing");
 }
 
 #[test]
