@@ -30,6 +30,27 @@ fn it_is_what_registry_2_is_told_and_says_what_comes_first() {
 }
 
 #[test]
+fn what_registry_2_does_not_know_is_put_so_that_it_does_or_said() {
+    let bench = Bench::new();
+    let base = "all:\n  vars:\n    registry_mirror_bucket_name: our-bucket\n    \
+                registry_mirror_bucket_location: eu-west-1\n    prefix: ours\n    \
+                registry_mirror_tls: \"off\"\n";
+    let rendered = |more: &str| {
+        bench.write("mirror.yml", format!("{base}{more}"));
+        bench.run(["render", "-i", "mirror.yml", "--format", "distribution"]).ended(0)
+    };
+    let plain = rendered("").prints(&["level: info\n", "encrypt: false\n"]);
+    plain.hides(&["SSL_CERT_FILE", "HTTPS_PROXY", "keyid"]);
+    rendered(
+        "    registry_mirror_log_level: trace\n    registry_mirror_listen_address: \"::\"\n    \
+         registry_mirror_upstream_ca: /etc/ours.pem\n    \
+         registry_mirror_upstream_proxy: http://robot:pr0xy-s3cret@proxy.ours:3128\n",
+    )
+    .prints(&["level: debug\n", "addr: '[::]:5000'\n", "SSL_CERT_FILE", "HTTPS_PROXY"])
+    .hides(&["pr0xy-s3cret"]);
+}
+
+#[test]
 fn a_directory_has_no_way_back() {
     let bench = Bench::new();
     bench.write("mirror.yml", "all:\n  vars:\n    registry_mirror_store: filesystem\n");

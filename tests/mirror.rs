@@ -24,6 +24,7 @@ use crate::support::scripted::{Hand, Memory, Script};
 mod adoption;
 mod blobs;
 mod gated;
+mod jobs;
 mod limits;
 mod model;
 mod redirect;

@@ -1,6 +1,8 @@
 //! `cache`: a job for the running service, or where none runs, done here on the store itself.
 
-use std::{fs, io::ErrorKind, os::unix::fs::MetadataExt, process::ExitCode, sync::Arc};
+use std::{
+    fs, io::ErrorKind, net::TcpStream, os::unix::fs::MetadataExt, process::ExitCode, sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle};
@@ -10,7 +12,7 @@ use crate::{
     cli::{self, CacheAction},
     clock,
     mirror::{BadImage, Image, Job, Line},
-    settings::{Settings, StoreKind},
+    settings::Settings,
     telemetry::{Logs, Metrics},
     upstream::Hub,
 };
@@ -118,21 +120,46 @@ fn own_platform() -> String {
 
 /// The token of the service that runs; none if none does.
 fn running(settings: &Settings) -> Result<Option<String>, NoAnswer> {
-    let Some(path) = control::token() else { return Ok(None) };
-    let token = match fs::read_to_string(&path) {
-        Ok(token) => token.trim().to_owned(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let place = path.display();
-            return Err(NoAnswer::new(
-                format!("the token of the service cannot be read at `{place}`: {}", error.kind()),
-                "run this as root, or as one of the service's group",
-            ));
+    let mut closed = None;
+    for path in control::tokens() {
+        match fs::read_to_string(&path) {
+            Ok(token) => {
+                // A service that was killed leaves its token behind.
+                if TcpStream::connect(settings.admin_address).is_ok() {
+                    return Ok(Some(token.trim().to_owned()));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => closed = Some((path, error)),
         }
-    };
-    // A service that was killed leaves its token behind.
-    let answers = std::net::TcpStream::connect(settings.admin_address).is_ok();
-    Ok(answers.then_some(token))
+    }
+    match closed {
+        // That of another service, if this user has a store of their own.
+        Some(_) if owner(settings).is_ok_and(is_us) => Ok(None),
+        Some((path, error)) => {
+            let (place, why) = (path.display(), error.kind());
+            let message = format!("the token of the service cannot be read at `{place}`: {why}");
+            Err(NoAnswer::new(message, "run this as root, or as one of the service's group"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Whose the data path is.
+fn owner(settings: &Settings) -> Result<u32, NoAnswer> {
+    let place = settings.data_path.display();
+    fs::metadata(&settings.data_path).map(|known| known.uid()).map_err(|error| {
+        let message = format!("the data path `{place}` cannot be used: {}", error.kind());
+        NoAnswer::new(
+            message,
+            "the service makes it when it starts; look at registry_mirror_data_path, and whether \
+             the inventory is the service's",
+        )
+    })
+}
+
+fn is_us(owner: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw()
 }
 
 fn ask(settings: &Settings, token: &str, job: &Job, screen: &Screen) -> Result<(), NoAnswer> {
@@ -142,15 +169,14 @@ fn ask(settings: &Settings, token: &str, job: &Job, screen: &Screen) -> Result<(
 
 /// Does the job in this process.
 fn do_it(settings: Settings, job: Job, screen: &Screen) -> Result<(), NoAnswer> {
-    if settings.store == StoreKind::Filesystem {
-        let owner = fs::metadata(&settings.data_path).map(|known| known.uid());
-        if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
-            return Err(NoAnswer::new(
-                format!("`{}` belongs to another user", settings.data_path.display()),
-                "run this as the service's user, who must be able to remove what is written",
-            ));
-        }
+    // Copies and bodies in flight lie there with a bucket, too.
+    if !is_us(owner(&settings)?) {
+        return Err(NoAnswer::new(
+            format!("`{}` belongs to another user", settings.data_path.display()),
+            "run this as the service's user, who must be able to remove what is written",
+        ));
     }
+    let unfound = unfound(&settings);
     let _logs = Logs::to_stderr(crate::settings::LogLevel::Error, settings.log_format);
     // Fails where another is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -160,13 +186,25 @@ fn do_it(settings: Settings, job: Job, screen: &Screen) -> Result<(), NoAnswer> 
     engine.block_on(async {
         let mirror = open(settings, handle).map_err(|failure| {
             let hint = failure.hint.unwrap_or_else(|| "see `registry-mirror validate`".into());
-            NoAnswer::new(failure.message, hint)
+            NoAnswer::new(failure.message, if failure.in_use { unfound } else { hint })
         })?;
         mirror.run(job, &|line: Line| screen.show(line)).await;
         mirror.idle().await;
         let _ = mirror.report_use().await;
         Ok(())
     })
+}
+
+/// What to do where a service has the store, and does not answer where it was looked for.
+fn unfound(settings: &Settings) -> String {
+    let tokens: Vec<String> =
+        control::tokens().iter().map(|path| format!("`{}`", path.display())).collect();
+    format!(
+        "the service runs and was not found: there is no token of it at {}, or it does not answer \
+         at {}; give the RUNTIME_DIRECTORY and the inventory that it has",
+        tokens.join(" or "),
+        settings.admin_address
+    )
 }
 
 fn open(settings: Settings, engine: Handle) -> Result<crate::mirror::Mirror, serve::Failure> {

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -25,12 +25,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
         eprintln!("hint: the service reads again what it was started with");
         return ExitCode::from(NO_VERDICT);
     }
-    let Some(socket) = control::socket() else {
-        eprintln!("error: there is no runtime directory in which a service could answer");
-        eprintln!("hint: set RUNTIME_DIRECTORY as the service has it, or send it SIGHUP");
-        return ExitCode::from(NO_VERDICT);
-    };
-    match ask(&socket) {
+    let (socket, answer) = ask_first();
+    match answer {
         Ok(Answer::Taken { report, changed }) => {
             eprint!("{report}");
             eprintln!("ok: reloaded, {}", said(&changed));
@@ -60,6 +56,22 @@ fn said(changed: &[String]) -> String {
         [] => "no setting changed".into(),
         changed => format!("changed: `{}`", changed.join("`, `")),
     }
+}
+
+/// The answer of the first service that there is, and where it is asked; where there is none, where
+/// one was looked for last.
+fn ask_first() -> (PathBuf, io::Result<Answer>) {
+    let mut last = (PathBuf::new(), Err(ErrorKind::NotFound.into()));
+    for socket in control::sockets() {
+        let answer = ask(&socket);
+        let none = matches!(&answer, Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused));
+        last = (socket, answer);
+        if !none {
+            break;
+        }
+    }
+    last
 }
 
 fn ask(socket: &Path) -> io::Result<Answer> {

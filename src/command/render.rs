@@ -47,6 +47,14 @@ fn distribution(settings: &Settings) -> Result<String, NotABucket> {
     if settings.tls != Tls::Off && config["http"].get("tls").is_none() {
         text += "# Its certificate and key must be files: name them under `http: tls:`.\n";
     }
+    if !settings.upstream_ca.is_empty() {
+        text += "# It knows no `upstream_ca`: SSL_CERT_FILE in its environment names a file of\n\
+                 # authorities to trust.\n";
+    }
+    if !settings.upstream_proxy.is_empty() {
+        text += "# It knows no `upstream_proxy`: HTTPS_PROXY in its environment names one, which is\n\
+                 # used for the bucket, too, unless NO_PROXY names that.\n";
+    }
     text += &serde_yaml::to_string(&config).unwrap_or_default();
     Ok(text)
 }

@@ -53,11 +53,14 @@ pub struct Failure {
     pub hint: Option<String>,
     /// 1 where the configuration is wrong, 3 where the machine is not as it says.
     pub code: u8,
+    /// Whether another process has the data path.
+    pub in_use: bool,
 }
 
 impl Failure {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()), code: NO_START }
+        let (message, hint) = (message.into(), Some(hint.into()));
+        Self { message, hint, code: NO_START, in_use: false }
     }
 
     fn of_settings(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -65,7 +68,7 @@ impl Failure {
     }
 
     fn without_hint(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: NO_START }
+        Self { message: message.into(), hint: None, code: NO_START, in_use: false }
     }
 }
 
@@ -306,8 +309,9 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 fn unopened(error: &OpenError) -> Failure {
     // Its hint stands on a line of its own already.
     let text = error.to_string();
+    let in_use = matches!(error, OpenError::InUse { .. });
     match text.split_once("\nhint: ") {
-        Some((message, hint)) => Failure::new(message, hint),
+        Some((message, hint)) => Failure { in_use, ..Failure::new(message, hint) },
         None => Failure::new(
             text,
             "the service's user must own the data path, or set registry_mirror_data_path",

@@ -3,7 +3,13 @@
 //! A job is one JSON object and tells what it finds in lines, each one JSON object; so a command
 //! may do it itself, or have a running service do it, and show the same.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -136,11 +142,22 @@ pub type Listen<'a> = &'a (dyn Fn(Line) + Send + Sync);
 struct Stopped {
     why: String,
     hint: Option<String>,
+    /// Whether the store did not answer, or not so that it could be used.
+    outage: bool,
+}
+
+impl Stopped {
+    fn new(why: impl Into<String>, hint: Option<String>) -> Self {
+        Self { why: why.into(), hint, outage: false }
+    }
 }
 
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Self {
-        Self { why: error.to_string(), hint: error.hint().map(str::to_owned) }
+        let hint = error.hint().map(str::to_owned);
+        // A hint is about what will not pass by itself.
+        let outage = matches!(error, StoreError::Unavailable { .. }) && hint.is_none();
+        Self { why: error.to_string(), hint, outage }
     }
 }
 
@@ -148,7 +165,7 @@ impl From<SweepError> for Stopped {
     fn from(error: SweepError) -> Self {
         match error {
             SweepError::Store(error) => error.into(),
-            other => Self { why: other.to_string(), hint: None },
+            other => Self::new(other.to_string(), None),
         }
     }
 }
@@ -166,7 +183,7 @@ impl Mirror {
             Job::HandBack => inner.hand_back(tell).await,
             Job::Warm { images, platforms } => self.warm(&images, &platforms, tell).await,
         };
-        if let Err(Stopped { why, hint }) = ended {
+        if let Err(Stopped { why, hint, .. }) = ended {
             tell(Line::Failed { why, hint });
         }
     }
@@ -207,6 +224,47 @@ impl Inner {
         }
         tell(Line::Done { summary, fine: true });
         Ok(())
+    }
+}
+
+/// How often in a row the store may fail to answer before a job gives up.
+const OUTAGES: u64 = 5;
+
+/// What cannot be read in the course of a job that goes on all the same. Each thing is told once.
+struct Unread<'a> {
+    tell: Listen<'a>,
+    told: Mutex<BTreeSet<String>>,
+    in_a_row: AtomicU64,
+}
+
+impl<'a> Unread<'a> {
+    fn new(tell: Listen<'a>) -> Self {
+        Self { tell, told: Mutex::default(), in_a_row: AtomicU64::new(0) }
+    }
+
+    /// Something more.
+    ///
+    /// # Errors
+    /// It is the store that does not answer, and not one thing in it.
+    fn add(&self, what: &str, stopped: Stopped) -> Result<(), Stopped> {
+        if super::lock(&self.told).insert(what.to_owned()) {
+            (self.tell)(Line::Fault { what: format!("`{what}` cannot be read: {stopped}") });
+        }
+        if !stopped.outage {
+            self.answered();
+            return Ok(());
+        }
+        let before = self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        if before + 1 < OUTAGES { Ok(()) } else { Err(stopped) }
+    }
+
+    /// The store answered.
+    fn answered(&self) {
+        self.in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> usize {
+        super::lock(&self.told).len()
     }
 }
 

@@ -299,6 +299,15 @@ impl Keeper {
         self.far.remove(std::slice::from_ref(key)).await
     }
 
+    /// Forgets a copy on this node's disk that turned out to be wrong.
+    pub(super) async fn forget_near(&self, key: &Key) {
+        if let Some(near) = &self.near
+            && let Err(error) = near.forget(key).await
+        {
+            tracing::warn!(%error, digest = %key.digest, "a damaged copy cannot be removed");
+        }
+    }
+
     /// Forgets content that turned out to be wrong.
     pub(super) async fn forget(&self, key: &Key) {
         let near = match &self.near {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 use tokio::time::timeout;
 
+mod kept;
+
 use super::{
     Inner,
     answer::{Manifest, Refusal, Verdict, Want},
@@ -14,8 +16,8 @@ use super::{
     visibility::Access,
 };
 use crate::{
-    oci::{Digest, MANIFEST_TYPES, MAX_MANIFEST, MediaType, Name, Outline, Reference},
-    store::{Area, Body, Found, Key, Meta, Payload},
+    oci::{Digest, MANIFEST_TYPES, MediaType, Name, Outline, Reference},
+    store::{Area, Key, Meta, Payload},
     telemetry::Tier,
     upstream::{self, Trust, UpstreamError},
 };
@@ -176,7 +178,7 @@ impl Inner {
             return Ok(answer);
         }
         let key = Key { area: access.area.clone(), digest: answer.digest };
-        if let Some((kept, verdict)) = self.kept(&key).await {
+        if let Some((kept, verdict)) = self.kept(&key, name).await {
             answer.media_type = kept.media_type.clone();
             answer.size = kept.bytes.len() as u64;
             answer.verdict = verdict;
@@ -238,7 +240,7 @@ impl Inner {
     }
 
     async fn fetch(self: &Arc<Self>, name: &Name, key: &Key, trust: Trust) -> Answer {
-        if let Some(found) = self.kept_of(key, Some(name)).await {
+        if let Some(found) = self.kept(key, name).await {
             return Ok(found);
         }
         self.parts.metrics.miss();
@@ -261,73 +263,6 @@ impl Inner {
             _ => {}
         }
         refusal(error, Refusal::NoManifest)
-    }
-
-    /// Whether the manifest can be had without the upstream.
-    pub(super) async fn has_manifest(&self, area: &Area, digest: Digest) -> bool {
-        self.kept(&Key { area: area.clone(), digest }).await.is_some()
-    }
-
-    /// The manifest from memory, disk or bucket, checked against its digest.
-    pub(super) async fn kept(&self, key: &Key) -> Option<(Arc<Kept>, Verdict)> {
-        self.kept_of(key, None).await
-    }
-
-    /// The same, with what another program keeps in the bucket for the repository `name`.
-    async fn kept_of(&self, key: &Key, name: Option<&Name>) -> Option<(Arc<Kept>, Verdict)> {
-        if let Some(kept) = self.manifests.known.get(key) {
-            return Some((kept, Verdict::Memory));
-        }
-        let (found, tier, verdict) = match self.keeper.near(key).await {
-            Some(found) => (found, Tier::Disk, Verdict::Disk),
-            None => match self.far_manifest(key, name).await? {
-                found @ Found { body: Body::File(..), .. } => (found, Tier::Disk, Verdict::Disk),
-                found => (found, Tier::Bucket, Verdict::Bucket),
-            },
-        };
-        let meta = found.info.meta.clone();
-        let bytes = timeout(super::DEADLINE, self.read(found)).await.ok()??;
-        if Digest::of(key.digest.algorithm(), &bytes) != key.digest {
-            tracing::error!(digest = %key.digest, "a kept manifest does not match its digest");
-            self.parts.metrics.mismatch();
-            self.keeper.forget(key).await;
-            return None;
-        }
-        self.parts.metrics.hit(tier, 1);
-        if tier == Tier::Bucket && self.fits_near(bytes.len() as u64) {
-            self.keep_in_background(key.clone(), bytes.clone(), meta.clone(), false);
-        }
-        Some((self.remember(key, meta.media_type, bytes), verdict))
-    }
-
-    async fn far_manifest(&self, key: &Key, name: Option<&Name>) -> Option<Found> {
-        match name {
-            Some(name) => self.keeper.far_of(key, name).await,
-            None => self.keeper.far(key).await,
-        }
-    }
-
-    async fn read(&self, found: Found) -> Option<Bytes> {
-        use futures_util::TryStreamExt;
-        let size = usize::try_from(found.info.size).ok().filter(|size| *size <= MAX_MANIFEST)?;
-        match found.body {
-            Body::File(file, range) => {
-                let read = move || {
-                    use std::os::unix::fs::FileExt;
-                    let mut bytes = vec![0; size];
-                    file.read_exact_at(&mut bytes, range.start).ok().map(|()| Bytes::from(bytes))
-                };
-                self.parts.engine.spawn_blocking(read).await.ok()?
-            }
-            Body::Stream(chunks) => {
-                let gather = |mut bytes: Vec<u8>, chunk: Bytes| async move {
-                    bytes.extend_from_slice(&chunk);
-                    Ok(bytes)
-                };
-                let bytes = chunks.try_fold(Vec::with_capacity(size), gather).await.ok()?;
-                (bytes.len() == size).then(|| Bytes::from(bytes))
-            }
-        }
     }
 
     /// Takes a manifest from the upstream into memory, and into the stores in the background.

@@ -24,6 +24,7 @@ use crate::{
     clock::age,
     oci::{Digest, MediaType, Name, Reference, Tag},
     settings::Settings,
+    store,
     telemetry::Why,
     upstream::{Head, Scope, UpstreamError},
 };
@@ -89,7 +90,7 @@ impl Inner {
         let key = (name.clone(), tag.clone());
         let now = self.parts.clock.now();
         if let Some(state) = self.tags.known.get(&key) {
-            if let Some(before) = self.must_stand(&state, access).await {
+            if let Some(before) = self.must_stand(name, &state, access).await {
                 return self.stand(key, before, Why::Limit, &settings);
             }
             if let Some(resolved) = believe(state, name, tag, &settings, now) {
@@ -147,7 +148,7 @@ impl Inner {
                     failed: None,
                     before: before(known, digest),
                 };
-                if let Some(before) = self.must_stand(&state, access).await {
+                if let Some(before) = self.must_stand(name, &state, access).await {
                     return self.stand(key, before, Why::Limit, settings);
                 }
                 if state.before.is_none() {
@@ -180,11 +181,11 @@ impl Inner {
 
     /// What the tag meant before, if its new manifest cannot be had now: pulls are cooling off, and
     /// it is not kept.
-    async fn must_stand(&self, state: &State, access: &Access) -> Option<State> {
+    async fn must_stand(&self, name: &Name, state: &State, access: &Access) -> Option<State> {
         let before = state.before.as_ref()?;
         let cooling = matches!(self.parts.upstream.cooling(), Some((Scope::Pulls, _)));
-        (cooling && !self.has_manifest(&access.area, state.digest).await)
-            .then(|| State::clone(before))
+        let key = store::Key { area: access.area.clone(), digest: state.digest };
+        (cooling && !self.has_manifest(&key, name).await).then(|| State::clone(before))
     }
 
     /// The manifest that the tag means was had: what it meant before no longer matters.

@@ -101,12 +101,12 @@ async fn whole(mut payload: Payload) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Does a job on the engine. An asker who leaves ends it, unless it is a clean-up: one that is cut
-/// off holds its lease for a while.
+/// Does a job on the engine. An asker who leaves ends it, unless it removes something: a clean-up
+/// that is cut off holds its lease for a while, and after a purge the workers must forget.
 fn run(shared: &Arc<Shared>, job: Job) -> HttpResponse {
     let (sender, receiver) = channel(AHEAD);
     let (mirror, forgets) = (shared.mirror.clone(), matches!(job, Job::Purge { .. }));
-    let goes_on = matches!(job, Job::Clean { dry_run: false });
+    let goes_on = matches!(job, Job::Clean { dry_run: false } | Job::Purge { dry_run: false, .. });
     let shared = shared.clone();
     let engine = mirror.parts().engine.clone();
     let task = engine.spawn(async move {

@@ -1,8 +1,10 @@
 //! The way back: what `registry:2` is told so that it serves the same bucket.
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value as Json, json};
 
-use super::{Settings, StoreKind, Tls};
+use super::{LogLevel, Settings, StoreKind, Tls};
 
 /// The store is a directory, which `registry:2` cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +21,7 @@ pub fn to_distribution(settings: &Settings) -> Result<Json, NotABucket> {
         return Err(NotABucket);
     }
     let mut http = json!({
-        "addr": format!("{}:{}", settings.listen_address, settings.listen_port),
+        "addr": SocketAddr::new(settings.listen_address, settings.listen_port).to_string(),
     });
     if let Some(files) = files(settings) {
         http["tls"] = files;
@@ -30,7 +32,7 @@ pub fn to_distribution(settings: &Settings) -> Result<Json, NotABucket> {
     }
     Ok(json!({
         "version": 0.1,
-        "log": { "level": serde_json::to_value(settings.log_level).unwrap_or_default() },
+        "log": { "level": level(settings.log_level) },
         "storage": {
             "s3": s3(settings),
             "delete": { "enabled": true },
@@ -39,6 +41,12 @@ pub fn to_distribution(settings: &Settings) -> Result<Json, NotABucket> {
         "proxy": proxy,
         "http": http,
     }))
+}
+
+/// It knows no `trace`, and does not start with one.
+fn level(level: LogLevel) -> Json {
+    let known = if level == LogLevel::Trace { LogLevel::Debug } else { level };
+    serde_json::to_value(known).unwrap_or_default()
 }
 
 fn s3(settings: &Settings) -> Json {

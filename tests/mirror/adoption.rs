@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use registry_mirror::{
-    mirror::{Refusal, Want},
-    oci::{Digest, Reference},
+    mirror::{ByteRange, Refusal, Want},
+    oci::{Digest, Reference, Tag},
     store::{Area, Key, Meta},
-    upstream::UpstreamError,
+    upstream::{Scope, UpstreamError},
 };
 
 use super::{APP, Bench, TYPE, body, count, name, noise};
@@ -122,6 +122,78 @@ async fn while_the_hub_is_away_the_links_of_the_old_registry_say_what_a_tag_mean
             .digest,
         other
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_hub_is_away_a_head_is_answered_as_a_get_is() {
+    let bench = Bench::new();
+    let text = Bytes::from_static(br#"{"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#);
+    let digest = Digest::sha256(&text);
+    put(&bench, digest, text.clone(), &[APP]);
+    let key = (name(APP), "1".parse().unwrap());
+    bench.far.tag_links.lock().unwrap().insert(key, (digest, bench.now()));
+    bench.script.manifest(APP, "other", TYPE, "{}");
+    bench.tag("other").await.unwrap();
+    bench.mirror.idle().await;
+    bench.script.fail(Some(UpstreamError::passing("away")));
+    for asked in [Reference::Tag("1".parse().unwrap()), Reference::Digest(digest)] {
+        let mirror = bench.restarted();
+        let head = mirror.manifest(&name(APP), &asked, Want::Head).await.unwrap();
+        assert_eq!((head.digest, head.size), (digest, text.len() as u64));
+        assert_eq!(head.media_type.as_str(), "application/vnd.oci.image.manifest.v1+json");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_manifest_that_the_old_registry_has_is_had_under_the_pull_limit() {
+    let bench = Bench::new();
+    bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    bench.tag("1").await.unwrap();
+    let moved = r#"{"layers":[],"moved":true}"#;
+    let digest = bench.script.manifest(APP, "1", TYPE, moved);
+    put(&bench, digest, Bytes::from(moved), &[APP]);
+    bench.clock.advance(Duration::from_secs(600));
+    let until = bench.now() + Duration::from_secs(3600);
+    *bench.script.pulls_failing.lock().unwrap() =
+        Some(UpstreamError::CoolingOff { until, scope: Scope::Pulls });
+    let answer = bench.tag("1").await.unwrap();
+    assert_eq!((answer.digest, answer.stale), (digest, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_private_image_comes_out_however_it_is_asked_for() {
+    let bench = Bench::new();
+    let secret = "acme/secret";
+    bench.script.private(secret);
+    let layer = noise(1000);
+    let text = Bytes::from_static(br#"{"layers":[]}"#);
+    let digests = [&layer, &text].map(|bytes| Digest::sha256(bytes));
+    put(&bench, digests[0], layer, &[secret]);
+    put(&bench, digests[1], text, &[secret]);
+    let tag: Tag = "1".parse().unwrap();
+    let key = (name(secret), tag.clone());
+    bench.far.tag_links.lock().unwrap().insert(key, (digests[1], bench.now()));
+    bench.script.manifest(APP, "1", TYPE, "{}");
+    bench.tag("1").await.unwrap();
+    for away in [false, true] {
+        bench.script.fail(away.then(|| UpstreamError::passing("away")));
+        let mirror = bench.restarted();
+        let references = [Reference::Tag(tag.clone()), Reference::Digest(digests[1])];
+        for want in [Want::Head, Want::Body] {
+            for (of, asked) in [(secret, &references[0]), (secret, &references[1])] {
+                assert!(mirror.manifest(&name(of), asked, want).await.is_err(), "{of} {asked:?}");
+            }
+            assert!(mirror.manifest(&name(APP), &references[1], want).await.is_err());
+            for of in [secret, APP] {
+                for range in [None, Some(ByteRange::Between(0, 9)), Some(ByteRange::Last(9))] {
+                    for digest in digests {
+                        let answer = mirror.blob(&name(of), &digest, range, want).await;
+                        assert!(answer.is_err(), "{of} {digest} {range:?} {want:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -322,7 +322,8 @@ impl World {
         let now = self.now();
         let held = self.is_held();
         self.reported(node);
-        let gate = Arc::new(Gate { left: AtomicI64::new(after), open: Notify::new() });
+        let gate =
+            Arc::new(Gate { left: AtomicI64::new(after), open: Notify::new(), fails: false });
         let mirror = self.nodes[node].mirror.clone();
         let sweeping =
             GATE.scope(gate.clone(), async move { mirror.sweep(&|_| {}).await.map(drop) });

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use registry_mirror::mirror::Verdict;
+use registry_mirror::{
+    mirror::{Verdict, Want},
+    oci::Reference,
+    store::{Area, Key},
+};
 
-use super::{APP, Bench, TYPE, body, count, noise};
+use super::{APP, Bench, TYPE, body, count, name, noise};
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_writes_costs_no_pull_and_is_filled_later() {
@@ -308,4 +312,25 @@ async fn a_copy_that_shrinks_while_it_is_read_is_cut_once() {
     std::fs::write(&file, vec![0; 500_000]).unwrap();
     assert_eq!(bench.bytes(digest).await, bytes);
     assert_eq!(count(&bench.script.asked.blobs), 1, "the bucket has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_copy_of_a_manifest_costs_neither_the_buckets_nor_a_pull() {
+    let bench = Bench::new();
+    let digest = bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    let manifest = bench.tag("1").await.unwrap().bytes.unwrap();
+    bench.mirror.idle().await;
+    let mirror = bench.restarted();
+    // From here on the copy counts as one that was seen to be right.
+    body(mirror.blob(&name(APP), &digest, None, Want::Body).await.unwrap()).await.unwrap();
+    let hex = digest.hex();
+    let copy = format!("near/content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
+    std::fs::write(bench.directory.path().join(copy), r#"{"layers":[!}"#).unwrap();
+    let pulls = count(&bench.script.asked.manifests);
+    let asked = Reference::Digest(digest);
+    let found = mirror.manifest(&name(APP), &asked, Want::Body).await.unwrap();
+    assert_eq!(found.bytes.unwrap(), manifest);
+    let key = Key { area: Area::Public, digest };
+    assert_eq!(bench.far.bytes(&key), Some(manifest), "the bucket's was good");
+    assert_eq!(count(&bench.script.asked.manifests), pulls, "it cost a pull");
 }

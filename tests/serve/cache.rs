@@ -1,14 +1,19 @@
 //! `cache`: the same answers from a running service and, where none runs, from its store.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    time::Instant,
+};
 
 use super::{
-    client::{ask, get},
+    client::{PATIENCE, ask, connect, get},
     reload::Node,
 };
 use crate::support::{
     hub::{Hub, Kind, noise},
-    run::Ran,
+    run::{Bench, Ran},
 };
 
 impl Node {
@@ -107,6 +112,32 @@ fn purging_takes_what_nobody_else_needs_and_workers_forget_it() {
 }
 
 #[test]
+fn a_purge_goes_on_when_its_asker_leaves() {
+    let (hub, node, [only_one, ..], _) = pulled();
+    let asked = hub.count(Kind::Manifest);
+    let body = r#"{"job":"purge","images":["one:1"],"dry_run":false}"#;
+    let mut stream = connect(node.admin);
+    write!(
+        stream,
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        node.token(),
+        body.len()
+    )
+    .unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    drop(stream);
+    let begun = Instant::now();
+    while hub.count(Kind::Manifest) == asked {
+        assert_eq!(get(node.address, "/v2/library/one/manifests/1").status, 200);
+        assert!(begun.elapsed() < PATIENCE, "a worker remembers it still");
+    }
+    assert!(!node.file(&only_one).exists());
+}
+
+#[test]
 fn what_was_damaged_is_found_dropped_and_fetched_anew() {
     let (hub, node, [damaged, ..], _) = pulled();
     let node = node.end();
@@ -122,7 +153,7 @@ fn what_was_damaged_is_found_dropped_and_fetched_anew() {
 }
 
 #[test]
-fn warming_pulls_the_wanted_platforms_and_stops_at_the_limit() {
+fn warming_pulls_the_wanted_platforms_and_leaves_pulls_to_clients() {
     let hub = Hub::start();
     hub.index("library/many", "1");
     let images: Vec<String> = (0..5).map(|number| format!("library/w{number}:1")).collect();
@@ -134,21 +165,29 @@ fn warming_pulls_the_wanted_platforms_and_stops_at_the_limit() {
     let list = format!("# ours\n{}  # the first\n\n{}\n", images[0], images[1]);
     node.bench.write("list", list);
     node.cache(&["warm", "--file", "list"]).ended(0).says(&["2 of 2 images are kept"]);
-    node.cache(&["warm", "many:1", "--platform", "plan9/vax"]).ended(1);
+    let none = node.cache(&["warm", "many:1", "--platform", "linux/amd64,plan9/vax"]).ended(1);
+    none.says(&["`library/many:1` has no image for `plan9/vax`", "0 of 1 images are kept"]);
     node.cache(&["warm"]).ended(2).says(&["there is nothing to pull"]);
     node.cache(&["warm", "Not/An-Image"]).ended(2).says(&["not an image", "hint:"]);
 
-    hub.anonymous_limit(Some(1));
+    hub.anonymous_limit(Some(7));
     hub.refill();
     let words: Vec<&str> =
         ["warm"].into_iter().chain(images[2..].iter().map(String::as_str)).collect();
-    let stopped = node.cache(&words);
-    stopped
-        .ended(2)
-        .says(&["the upstream's limit is reached, and 2 images are left", "hint: go on at"]);
-    let pulls = hub.count(Kind::Manifest);
-    node.cache(&words).ended(2);
-    assert_eq!(hub.count(Kind::Manifest), pulls, "it hammered");
+    let before = hub.count(Kind::Manifest);
+    for _ in 0..2 {
+        let stopped = node.cache(&words).ended(2);
+        stopped.says(&[
+            "5 of the upstream's 7 pulls are left, which are for clients; 1 images are not pulled",
+            "hint: go on when",
+        ]);
+        assert_eq!(hub.count(Kind::Manifest), before + 2);
+    }
+    hub.anonymous_limit(Some(200));
+    node.cache(&words).ended(0).says(&["3 of 3 images are kept"]);
+    hub.anonymous_limit(Some(2));
+    node.cache(&words).ended(0).says(&["3 of 3 images are kept, "]);
+    assert_eq!(hub.count(Kind::Manifest), before + 3, "what is there costs nothing");
 }
 
 #[test]
@@ -182,4 +221,51 @@ fn only_who_may_read_the_token_is_answered() {
     node.program.0.kill().unwrap();
     node.program.0.wait().unwrap();
     node.cache(&["du"]).ended(0);
+}
+
+#[test]
+fn a_service_that_is_not_found_is_not_taken_for_a_broken_store() {
+    let hub = Hub::start();
+    let node = Node::start(&hub.url(), "");
+    let elsewhere = node.bench.path().join("elsewhere");
+    let environment = [("RUNTIME_DIRECTORY", elsewhere.to_str().unwrap())];
+    let ran = node.bench.run_with(&environment, ["cache", "ls", "-i", "mirror.yml"]);
+    ran.ended(2).says(&[
+        "is in use by another process",
+        "hint: the service runs and was not found",
+        "elsewhere/token",
+        &node.admin.to_string(),
+    ]);
+}
+
+#[test]
+fn without_a_service_nothing_is_made_where_it_is_to_be_at_home() {
+    let bench = Bench::new();
+    let place = bench.path().join("data");
+    for store in ["filesystem", "s3\n    registry_mirror_bucket_name: ours"] {
+        bench.write(
+            "mirror.yml",
+            format!(
+                "all:\n  vars:\n    registry_mirror_store: {store}\n    \
+                 registry_mirror_data_path: data\n    prefix: ours\n    \
+                 registry_mirror_bucket_location: eu-west-1\n    \
+                 registry_mirror_bucket_endpoint: http://127.0.0.1:9\n"
+            ),
+        );
+        let list = || bench.run(["cache", "ls", "-i", "mirror.yml"]).ended(2);
+        list().says(&[
+            "the data path",
+            "cannot be used: entity not found",
+            "hint: the service makes it",
+        ]);
+        assert!(!place.exists(), "it was made");
+        fs::create_dir(&place).unwrap();
+        // Nobody else's can be made by somebody who is not root.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&place, Some(65_534), Some(65_534)).unwrap();
+            list().says(&["belongs to another user", "hint: run this as the service's user"]);
+            assert_eq!(fs::read_dir(&place).unwrap().count(), 0, "something was put there");
+        }
+        fs::remove_dir(&place).unwrap();
+    }
 }

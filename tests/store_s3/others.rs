@@ -73,10 +73,11 @@ async fn links_are_those_of_the_old_registry() {
     assert_eq!(s3.tag_link(&name, &tag).await.unwrap(), None);
     let [manifest, blob] = [b"manifest", b"blob1234"].map(|text| Digest::sha256(text));
     bucket.put("scheduler-state.json", "{}");
+    let checked = SystemTime::UNIX_EPOCH + 20_000 * DAY;
     let links = [
         BackLink::Blob(name.clone(), blob),
         BackLink::Manifest(name.clone(), manifest),
-        BackLink::Tag(name.clone(), tag.clone(), manifest),
+        BackLink::Tag(name.clone(), tag.clone(), manifest, checked),
     ];
     for _ in 0..2 {
         s3.hand_back(&links).await.unwrap();
@@ -97,8 +98,13 @@ async fn links_are_those_of_the_old_registry() {
         let named = if key.contains("_layers") { blob } else { manifest };
         assert_eq!(bucket.bytes(&key).unwrap(), named.to_string());
     }
-    let (linked, _) = s3.tag_link(&name, &tag).await.unwrap().unwrap();
-    assert_eq!(linked, manifest);
+    let linked = s3.tag_link(&name, &tag).await.unwrap().unwrap();
+    assert_eq!(linked, (manifest, checked), "as old as the check, not as the link");
+    let current = format!("{base}/_manifests/tags/1/current/link");
+    bucket.put(&current, blob.to_string());
+    let (linked, at) = s3.tag_link(&name, &tag).await.unwrap().unwrap();
+    assert_eq!(linked, blob);
+    assert!(distance(at, SystemTime::now()) < Duration::from_secs(60), "what it wrote: {at:?}");
     assert!(s3.belongs(&name, &blob).await.unwrap() && s3.belongs(&name, &manifest).await.unwrap());
     for garbage in ["", "sha256:1", "md5:abc", &"x".repeat(1000)] {
         bucket.put(&format!("{base}/_manifests/tags/1/current/link"), garbage.to_owned());

@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference, Tag},
     store::{
-        Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
-        Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, BackLink, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page,
+        Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -333,6 +333,8 @@ pub struct Memory {
     /// What another program says of which repository its content is.
     pub links: Mutex<HashSet<(Name, Digest)>>,
     pub tag_links: Mutex<HashMap<(Name, Tag), (Digest, SystemTime)>>,
+    /// What was written down for that program.
+    pub handed_back: Mutex<Vec<BackLink>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
     /// When another program wrote last.
     pub other_writer: Mutex<Option<SystemTime>>,
@@ -349,6 +351,8 @@ pub struct Memory {
     pub cuts: Mutex<usize>,
     /// Nothing can be removed.
     pub undeletable: Mutex<bool>,
+    /// So many bodies come with a wrong first byte.
+    spoilt: AtomicUsize,
     pub gets: AtomicUsize,
     pub puts: AtomicUsize,
     version: AtomicU64,
@@ -391,6 +395,7 @@ impl Memory {
             content: Mutex::default(),
             links: Mutex::default(),
             tag_links: Mutex::default(),
+            handed_back: Mutex::default(),
             records: Mutex::default(),
             other_writer: Mutex::default(),
             uploads: Mutex::default(),
@@ -402,6 +407,7 @@ impl Memory {
             cut_at: Mutex::default(),
             cuts: Mutex::new(usize::MAX),
             undeletable: Mutex::default(),
+            spoilt: AtomicUsize::default(),
             gets: AtomicUsize::default(),
             puts: AtomicUsize::default(),
             version: AtomicU64::default(),
@@ -415,6 +421,11 @@ impl Memory {
     /// Puts content there as the mirror would have.
     pub fn insert(&self, key: &Key, bytes: Bytes, meta: Meta) {
         self.content.lock().unwrap().insert(path(key), (bytes, meta, self.clock.now()));
+    }
+
+    /// The next `times` bodies come with a wrong first byte.
+    pub fn spoil(&self, times: usize) {
+        self.spoilt.store(times, Ordering::SeqCst);
     }
 
     pub fn bytes(&self, key: &Key) -> Option<Bytes> {
@@ -471,6 +482,7 @@ impl Store for Memory {
     }
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
+        self.gate(&self.refuse_reads).await?;
         Ok(self.links.lock().unwrap().contains(&(name.clone(), *digest)))
     }
 
@@ -480,6 +492,12 @@ impl Store for Memory {
         tag: &Tag,
     ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
         Ok(self.tag_links.lock().unwrap().get(&(name.clone(), tag.clone())).copied())
+    }
+
+    async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
+        self.gate(&self.refuse_writes).await?;
+        self.handed_back.lock().unwrap().extend_from_slice(links);
+        Ok(())
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {
@@ -498,9 +516,14 @@ impl Store for Memory {
         if range.is_empty() && info.size > 0 {
             return Err(StoreError::OutOfRange { size: info.size });
         }
-        let mut chunks: Vec<Result<Bytes, StoreError>> = entry
-            .0
-            .slice(range.start as usize..range.end as usize)
+        let less = |times: usize| times.checked_sub(1);
+        let spoils = self.spoilt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
+        let mut bytes = entry.0.to_vec();
+        if let Some(first) = bytes.first_mut().filter(|_| spoils) {
+            *first ^= 1;
+        }
+        let mut chunks: Vec<Result<Bytes, StoreError>> = bytes
+            [range.start as usize..range.end as usize]
             .chunks(CHUNK)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();

@@ -11,6 +11,9 @@ use crate::{
     mirror::{Image, Line},
 };
 
+/// The longest line of progress: what fits the narrowest terminal in use, less the cursor.
+const COLUMNS: usize = 79;
+
 /// Where lines go: what was asked for to stdout, all else to stderr.
 pub(super) struct Screen {
     json: bool,
@@ -76,9 +79,7 @@ impl State {
     /// A bar on a terminal; elsewhere a line for each tenth.
     fn progress(&mut self, done: u64, of: u64, what: &str) {
         if self.terminal {
-            let filled = usize::try_from(done * 30 / of.max(1)).unwrap_or(30).min(30);
-            let bar = "#".repeat(filled);
-            eprint!("\r\x1b[K[{bar:-<30}] {done}/{of} {what}");
+            eprint!("\r\x1b[K{}", bar(done, of, what));
             let _ = io::stderr().flush();
             self.bar = true;
         } else if of > 1 && done * 10 / of > self.tenths {
@@ -92,6 +93,17 @@ impl State {
             eprint!("\r\x1b[K");
         }
     }
+}
+
+/// How far a job is. A line that were wrapped could not be wiped.
+fn bar(done: u64, of: u64, what: &str) -> String {
+    let filled = usize::try_from(done.saturating_mul(30) / of.max(1)).unwrap_or(30).min(30);
+    let bar = "#".repeat(filled);
+    let line = format!("[{bar:-<30}] {done}/{of} {what}");
+    if line.chars().count() <= COLUMNS {
+        return line;
+    }
+    line.chars().take(COLUMNS - 1).chain(['…']).collect()
 }
 
 /// One line of a table.
@@ -148,4 +160,20 @@ pub(super) fn is_sure(images: &[Image], action: &CacheAction) -> bool {
     let _ = io::stderr().flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fits_a_line() {
+        assert_eq!(bar(1, 2, "x"), format!("[{}{}] 1/2 x", "#".repeat(15), "-".repeat(15)));
+        for what in ["", "x", &format!("sha256:{}", "ab".repeat(32)), &"ä".repeat(500)] {
+            for (done, of) in [(0, 0), (3, 2), (u64::MAX, u64::MAX), (1, 1000)] {
+                let line = bar(done, of, what);
+                assert!(line.chars().count() <= 79, "{line}");
+            }
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Image, Lengths, Line, Listen, Stopped};
+use super::{Image, Lengths, Line, Listen, Stopped, Unread};
 use crate::{
     mirror::{Inner, SweepError, sweep, usage::Used},
     oci::{Digest, Name, Outline, Reference, Tag},
-    store::{Area, Key},
+    store::{Area, Key, StoreError},
 };
 
 /// A manifest that is known by a tag, or was pulled by its digest.
@@ -16,7 +16,7 @@ pub(super) struct Root {
     pub(super) tag: Option<Tag>,
     pub(super) digest: Digest,
     /// Seconds since 1970.
-    checked: Option<u64>,
+    pub(super) checked: Option<u64>,
     used: Option<u64>,
 }
 
@@ -31,21 +31,42 @@ impl Root {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     pub(super) lengths: Lengths,
-    /// Manifests that an index names.
-    pub(super) children: BTreeSet<Digest>,
+    /// Itself and the manifests that an index names, kept or not, each after one that names it.
+    pub(super) manifests: Vec<Digest>,
+    /// Whether there is anything under its digest.
     pub(super) kept: bool,
 }
 
+impl Tree {
+    /// All that is named.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.lengths.keys().chain(&self.manifests).copied()
+    }
+
+    fn children(&self) -> impl Iterator<Item = Digest> {
+        self.manifests.iter().skip(1).copied()
+    }
+}
+
+/// What is done about something that cannot be read, and why; an error ends the job.
+pub(super) type Unreadable<'a> = &'a (dyn Fn(&str, Stopped) -> Result<(), Stopped> + Send + Sync);
+
+/// The job ends: what it does not know it must not take for nothing.
+pub(super) fn ends(_: &str, stopped: Stopped) -> Result<(), Stopped> {
+    Err(stopped)
+}
+
 impl Inner {
-    /// All images, by repository and tag. What an index names counts as part of it.
-    pub(super) async fn roots(&self) -> Result<Vec<Root>, Stopped> {
+    /// All images, by repository and tag. What an index names counts as part of it. What is known
+    /// by its digest alone and not kept is none.
+    pub(super) async fn roots(&self, unreadable: Unreadable<'_>) -> Result<Vec<Root>, Stopped> {
         let uses = self.manifests_in_use().await?;
-        let mut roots = self.tagged(&uses).await?;
+        let mut roots = self.tagged(&uses, unreadable).await?;
         let mut named: BTreeSet<(Name, Digest)> = BTreeSet::new();
         for root in &roots {
             named.insert((root.name.clone(), root.digest));
-            let tree = self.tree(&root.name, root.digest).await;
-            named.extend(tree.children.iter().map(|child| (root.name.clone(), *child)));
+            let tree = self.tree(&root.name, root.digest, unreadable).await?;
+            named.extend(tree.children().map(|child| (root.name.clone(), child)));
         }
         let mut untagged: Vec<(Name, Digest, u64)> = Vec::new();
         for (digest, used) in &uses {
@@ -56,14 +77,16 @@ impl Inner {
             untagged.extend(pulled.map(|name| (name.clone(), *digest, used.last)));
         }
         untagged.sort();
-        for (name, digest, _) in &untagged {
-            let tree = self.tree(name, *digest).await;
-            named.extend(tree.children.iter().map(|child| (name.clone(), *child)));
+        let mut alone = Vec::new();
+        for (name, digest, used) in untagged {
+            let tree = self.tree(&name, digest, unreadable).await?;
+            named.extend(tree.children().map(|child| (name.clone(), child)));
+            if tree.kept {
+                alone.push((name, digest, used));
+            }
         }
-        let alone = untagged
-            .into_iter()
-            .filter(|(name, digest, _)| !named.contains(&(name.clone(), *digest)));
-        roots.extend(alone.map(|(name, digest, used)| Root {
+        alone.retain(|(name, digest, _)| !named.contains(&(name.clone(), *digest)));
+        roots.extend(alone.into_iter().map(|(name, digest, used)| Root {
             name,
             tag: None,
             digest,
@@ -74,13 +97,24 @@ impl Inner {
         Ok(roots)
     }
 
-    async fn tagged(&self, uses: &HashMap<Digest, Used>) -> Result<Vec<Root>, Stopped> {
+    async fn tagged(
+        &self,
+        uses: &HashMap<Digest, Used>,
+        unreadable: Unreadable<'_>,
+    ) -> Result<Vec<Root>, Stopped> {
         let (mut roots, mut from) = (Vec::new(), None);
         loop {
             let page = self.parts.records.list("repositories", from).await?;
             for entry in &page.entries {
                 let Some((name, tag)) = tag_of(&entry.path) else { continue };
-                let Some((digest, checked)) = self.tag_record(&name, &tag).await else { continue };
+                let (digest, checked) = match self.tag_record(&name, &tag).await {
+                    Ok(Some(record)) => record,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        unreadable(&entry.path, error.into())?;
+                        continue;
+                    }
+                };
                 let used = uses.get(&digest).map(|used| used.last);
                 roots.push(Root { name, tag: Some(tag), digest, checked: Some(checked), used });
             }
@@ -104,31 +138,50 @@ impl Inner {
     }
 
     /// What a manifest names, whichever way it is kept for that repository.
-    pub(super) async fn tree(&self, name: &Name, digest: Digest) -> Tree {
+    pub(super) async fn tree(
+        &self,
+        name: &Name,
+        digest: Digest,
+        unreadable: Unreadable<'_>,
+    ) -> Result<Tree, Stopped> {
         let mut tree = Tree::default();
+        let mut known = BTreeSet::from([digest]);
         let mut waiting = vec![digest];
         while let Some(next) = waiting.pop() {
-            let Some(outline) = self.outline(name, next).await else { continue };
+            tree.manifests.push(next);
+            let (outline, length) = match self.outline(name, next).await {
+                Ok(Some(outline)) => outline,
+                Ok(None) => continue,
+                Err(error) => {
+                    tree.kept |= next == digest;
+                    unreadable(&next.to_string(), error.into())?;
+                    continue;
+                }
+            };
             tree.kept |= next == digest;
-            tree.lengths.insert(next, outline.1);
-            for child in outline.0.manifests {
+            tree.lengths.insert(next, length);
+            for child in outline.manifests {
                 // An index within an index is no longer looked into than once.
-                if tree.children.insert(child.digest) {
+                if known.insert(child.digest) {
                     waiting.push(child.digest);
                 }
             }
-            tree.lengths.extend(outline.0.blobs.iter().map(|blob| (blob.digest, blob.size)));
+            tree.lengths.extend(outline.blobs.iter().map(|blob| (blob.digest, blob.size)));
         }
-        tree
+        Ok(tree)
     }
 
-    async fn outline(&self, name: &Name, digest: Digest) -> Option<(Outline, u64)> {
+    async fn outline(
+        &self,
+        name: &Name,
+        digest: Digest,
+    ) -> Result<Option<(Outline, u64)>, StoreError> {
         for area in [Area::Public, Area::Private(name.clone())] {
-            if let Some((kept, _)) = self.kept(&Key { area, digest }).await {
-                return Some((Outline::read(&kept.bytes), kept.bytes.len() as u64));
+            if let Some(bytes) = self.stored_manifest(&Key { area, digest }, name).await? {
+                return Ok(Some((Outline::read(&bytes), bytes.len() as u64)));
             }
         }
-        None
+        Ok(None)
     }
 
     pub(super) async fn list_images(
@@ -136,13 +189,14 @@ impl Inner {
         image: Option<&Image>,
         tell: Listen<'_>,
     ) -> Result<(), Stopped> {
-        let mut count = 0_u64;
-        for root in self.roots().await? {
+        let (mut count, unread) = (0_u64, Unread::new(tell));
+        let told = |what: &str, stopped| unread.add(what, stopped);
+        for root in self.roots(&told).await? {
             let tag = root.tag.as_ref().map(Tag::as_str);
             if image.is_some_and(|image| !image.means(&root.name, tag, &root.digest)) {
                 continue;
             }
-            let tree = self.tree(&root.name, root.digest).await;
+            let tree = self.tree(&root.name, root.digest, &told).await?;
             count += 1;
             tell(Line::Image {
                 repository: root.name.to_string(),
@@ -154,15 +208,17 @@ impl Inner {
                 kept: tree.kept,
             });
         }
-        let fine = count > 0 || image.is_none();
+        let fine = unread.count() == 0 && (count > 0 || image.is_none());
         tell(Line::Done { summary: format!("{count} images"), fine });
         Ok(())
     }
 
     pub(super) async fn tell_usage(&self, tell: Listen<'_>) -> Result<(), Stopped> {
         let mut repositories: BTreeMap<Name, (u64, Lengths)> = BTreeMap::new();
-        for root in self.roots().await? {
-            let tree = self.tree(&root.name, root.digest).await;
+        let unread = Unread::new(tell);
+        let told = |what: &str, stopped| unread.add(what, stopped);
+        for root in self.roots(&told).await? {
+            let tree = self.tree(&root.name, root.digest, &told).await?;
             let (images, lengths) = repositories.entry(root.name).or_default();
             *images += 1;
             lengths.extend(tree.lengths);
@@ -187,7 +243,7 @@ impl Inner {
             "{} objects ({} bytes) in the store, {copies} bytes of copies on this node's disk",
             there.objects, there.bytes
         );
-        tell(Line::Done { summary, fine: true });
+        tell(Line::Done { summary, fine: unread.count() == 0 });
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Taking images away.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
-    Image, Lengths, Line, Listen, Stopped,
-    catalogue::{Root, digest_of},
+    Image, Line, Listen, Stopped,
+    catalogue::{Root, digest_of, ends},
 };
 use crate::{
     mirror::Inner,
@@ -12,9 +12,21 @@ use crate::{
     store::{Area, Key},
 };
 
+/// A purge under way.
+struct Purge<'a> {
+    inner: &'a Inner,
+    dry_run: bool,
+    tell: Listen<'a>,
+    bytes: u64,
+    /// What has gone; told once.
+    gone: HashSet<Key>,
+}
+
 impl Inner {
     /// Removes the tags that `images` mean, and what only their images need: from the store, from
-    /// this node's disk and from its memory.
+    /// this node's disk and from its memory. Whatever is left by a purge that is cut off is found
+    /// by the next: blobs go before the manifests that name them, a manifest before the index that
+    /// names it, and tags last.
     pub(super) async fn purge(
         &self,
         images: &[Image],
@@ -26,68 +38,101 @@ impl Inner {
             images.iter().any(|image| image.means(&root.name, tag, &root.digest))
         };
         let (goes, stays): (Vec<Root>, Vec<Root>) =
-            self.roots().await?.into_iter().partition(means);
+            self.roots(&ends).await?.into_iter().partition(means);
         let mut needed: BTreeSet<Digest> = BTreeSet::new();
         for root in &stays {
-            needed.insert(root.digest);
-            needed.extend(self.tree(&root.name, root.digest).await.lengths.into_keys());
+            needed.extend(self.tree(&root.name, root.digest, &ends).await?.digests());
         }
-        let mut content: HashMap<(Name, Digest), u64> = HashMap::new();
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
         for root in &goes {
-            let mut lengths: Lengths = self.tree(&root.name, root.digest).await.lengths;
-            lengths.entry(root.digest).or_default();
-            lengths.retain(|digest, _| !needed.contains(digest));
-            content.extend(lengths.into_iter().map(|(d, size)| ((root.name.clone(), d), size)));
+            let mut tree = self.tree(&root.name, root.digest, &ends).await?;
+            tree.lengths.retain(|digest, _| !tree.manifests.contains(digest));
+            blobs.extend(tree.lengths.into_keys().map(|digest| (&root.name, digest)));
+            manifests.extend(tree.manifests.into_iter().rev().map(|d| (&root.name, d)));
         }
+        let mut purge = Purge { inner: self, dry_run, tell, bytes: 0, gone: HashSet::new() };
         let mut found = goes.len();
+        for (name, digest) in blobs.into_iter().chain(manifests) {
+            if !needed.contains(&digest) {
+                purge.take(name, digest).await?;
+            }
+        }
+        // A digest that is no image's: a layer, say. Whoever names it means it.
+        for image in images {
+            let Some(digest) = digest_of(image.reference.as_ref()) else { continue };
+            if !goes.iter().any(|root| root.digest == digest)
+                && purge.take_named(image.name.as_ref(), digest).await?
+            {
+                found += 1;
+            }
+        }
         for root in goes.iter().filter(|_| !dry_run) {
             if let Some(tag) = &root.tag {
                 self.drop_tag(&root.name, tag).await?;
             }
         }
-        // A digest that is no image's: a layer, say. Whoever names it means it.
-        for digest in images.iter().filter_map(|image| digest_of(image.reference.as_ref())) {
-            let key = Key { area: Area::Public, digest };
-            if !goes.iter().any(|root| root.digest == digest)
-                && let Some(info) = self.parts.far.head(&key).await?
-            {
-                found += 1;
-                self.drop_content(&key, Some(info.size), dry_run, tell).await?;
-            }
-        }
-        let mut bytes = 0;
-        for ((name, digest), size) in content {
-            bytes += size;
-            for area in [Area::Public, Area::Private(name)] {
-                let is_private = area != Area::Public;
-                let key = Key { area, digest };
-                if is_private && self.parts.far.head(&key).await?.is_none() {
-                    continue;
-                }
-                self.drop_content(&key, Some(size), dry_run, tell).await?;
-            }
-        }
         if found == 0 {
             tell(Line::Fault { what: "nothing of that is kept".into() });
         }
-        let word = if dry_run { "would go" } else { "went" };
+        let (word, bytes) = (if dry_run { "would go" } else { "went" }, purge.bytes);
         let summary = format!("{found} images or blobs {word}, {bytes} bytes of content with them");
         tell(Line::Done { summary, fine: found > 0 });
         Ok(())
     }
+}
 
-    async fn drop_content(
-        &self,
-        key: &Key,
-        size: Option<u64>,
-        dry_run: bool,
-        tell: Listen<'_>,
-    ) -> Result<(), Stopped> {
-        if !dry_run {
-            self.manifests.forget(key);
-            self.keeper.drop(key).await?;
+impl Purge<'_> {
+    /// Takes away what is kept for the repository `name`. What another program keeps for others
+    /// only is left to it.
+    async fn take(&mut self, name: &Name, digest: Digest) -> Result<(), Stopped> {
+        for area in [Area::Public, Area::Private(name.clone())] {
+            let far = &self.inner.parts.far;
+            let key = Key { area, digest };
+            let there = far.head(&key).await?;
+            let is_others = there.as_ref().is_some_and(|info| !info.meta.verified);
+            if is_others && !(key.area == Area::Public && far.belongs(name, &digest).await?) {
+                continue;
+            }
+            self.drop(key, there.map(|info| info.size)).await?;
         }
-        tell(Line::Gone { digest: key.digest.to_string(), size, why: "purged".into() });
         Ok(())
+    }
+
+    /// Takes away what somebody named by its digest; whether there was anything.
+    async fn take_named(&mut self, name: Option<&Name>, digest: Digest) -> Result<bool, Stopped> {
+        let own = name.map(|name| Area::Private(name.clone()));
+        let mut any = false;
+        for area in [Area::Public].into_iter().chain(own) {
+            let key = Key { area, digest };
+            let size = self.inner.parts.far.head(&key).await?.map(|info| info.size);
+            any |= self.drop(key, size).await?;
+        }
+        Ok(any)
+    }
+
+    /// Takes away content that has this length in the store, if it is there; whether there was any
+    /// there or on this node.
+    async fn drop(&mut self, key: Key, size: Option<u64>) -> Result<bool, Stopped> {
+        let keeper = &self.inner.keeper;
+        if !self.dry_run {
+            self.inner.manifests.forget(&key);
+        }
+        let size = match size {
+            Some(size) => size,
+            // The store has yet to take it, or the clean-up took it there.
+            None => match keeper.near_info(&key).await {
+                Some(copy) => copy.size,
+                None => return Ok(false),
+            },
+        };
+        if !self.dry_run {
+            keeper.drop(&key).await?;
+        }
+        if self.gone.insert(key.clone()) {
+            self.bytes += size;
+            let why = "purged".into();
+            (self.tell)(Line::Gone { digest: key.digest.to_string(), size: Some(size), why });
+        }
+        Ok(true)
     }
 }

@@ -1,23 +1,34 @@
 //! Reading what is kept, and hashing it.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt;
 
-use super::{Image, Line, Listen, Stopped, catalogue::digest_of};
+use super::{Image, Line, Listen, Stopped, Unread, catalogue::digest_of};
 use crate::{
     mirror::{Inner, sweep},
     oci::{Algorithm, Digest, Hasher, Tag},
     store::{Area, Body, Found, Key, Sealed, Shard},
 };
 
-/// What is found.
-#[derive(Default)]
-struct Tally {
+/// A run over what is kept.
+struct Run<'a> {
+    inner: &'a Inner,
+    tell: Listen<'a>,
     objects: u64,
     bytes: u64,
     wrong: u64,
+    unread: Unread<'a>,
     /// Kept under another encryption than what is written now.
     otherwise: u64,
-    /// What is written now is encrypted so.
+    /// What is written now is encrypted so; none if nobody knows.
+    encryption: Option<Option<Sealed>>,
+}
+
+/// One reading of an object.
+struct Reading {
+    hashed: Digest,
+    size: u64,
     encryption: Option<Sealed>,
 }
 
@@ -29,54 +40,67 @@ impl Inner {
         image: Option<&Image>,
         tell: Listen<'_>,
     ) -> Result<(), Stopped> {
-        let encryption = self.keeper.abilities().await?.encryption;
-        let mut tally = Tally { encryption, ..Tally::default() };
+        let encryption = match self.keeper.abilities().await {
+            Ok(abilities) => Some(abilities.encryption),
+            Err(error) => {
+                let what = format!("nothing can be written, so nobody knows under what: {error}");
+                tell(Line::Fault { what });
+                None
+            }
+        };
+        let knows = encryption.is_some();
+        let (objects, bytes, wrong, otherwise) = (0, 0, 0, 0);
+        let unread = Unread::new(tell);
+        let mut run =
+            Run { inner: self, tell, objects, bytes, wrong, unread, otherwise, encryption };
         match image {
-            Some(image) => self.verify_image(image, &mut tally, tell).await?,
-            None => self.verify_all(&mut tally, tell).await?,
+            Some(image) => run.image(image).await?,
+            None => run.all().await?,
         }
-        let Tally { objects, bytes, wrong, otherwise, .. } = tally;
+        let Run { objects, bytes, wrong, otherwise, unread, .. } = run;
+        let unread = unread.count();
         let mut summary = format!("{objects} objects ({bytes} bytes) read, {wrong} were wrong");
+        if unread > 0 {
+            summary += &format!(", {unread} cannot be read");
+        }
         if otherwise > 0 {
             summary += &format!(", {otherwise} are encrypted otherwise than what is written now");
         }
-        let fine = wrong + otherwise == 0 && (objects > 0 || image.is_none());
-        tell(Line::Done { summary, fine });
+        let right = wrong + otherwise == 0 && unread == 0 && knows;
+        tell(Line::Done { summary, fine: right && (objects > 0 || image.is_none()) });
         Ok(())
     }
+}
 
-    async fn verify_image(
-        &self,
-        image: &Image,
-        tally: &mut Tally,
-        tell: Listen<'_>,
-    ) -> Result<(), Stopped> {
+impl Run<'_> {
+    async fn image(&mut self, image: &Image) -> Result<(), Stopped> {
         let mut keys: Vec<Key> = Vec::new();
-        for root in self.roots().await? {
+        let unread = &self.unread;
+        let told = |what: &str, stopped| unread.add(what, stopped);
+        for root in self.inner.roots(&told).await? {
             let tag = root.tag.as_ref().map(Tag::as_str);
             if !image.means(&root.name, tag, &root.digest) {
                 continue;
             }
-            let tree = self.tree(&root.name, root.digest).await;
-            for digest in tree.lengths.into_keys().chain([root.digest]) {
+            for digest in self.inner.tree(&root.name, root.digest, &told).await?.digests() {
                 keys.push(Key { area: Area::Public, digest });
                 keys.push(Key { area: Area::Private(root.name.clone()), digest });
             }
         }
         let alone = digest_of(image.reference.as_ref());
         keys.extend(alone.map(|digest| Key { area: Area::Public, digest }));
-        keys.sort_by_key(|key| key.digest);
-        keys.dedup();
+        let mut seen = HashSet::new();
+        keys.retain(|key| seen.insert(key.clone()));
         let of = keys.len() as u64;
         for (done, key) in (0..).zip(&keys) {
-            tell(Line::Progress { done, of, what: key.digest.to_string() });
-            self.verify_one(key, tally, tell).await?;
+            (self.tell)(Line::Progress { done, of, what: key.digest.to_string() });
+            self.one(key, None).await?;
         }
         Ok(())
     }
 
-    async fn verify_all(&self, tally: &mut Tally, tell: Listen<'_>) -> Result<(), Stopped> {
-        let store = &self.parts.far;
+    async fn all(&mut self) -> Result<(), Stopped> {
+        let store = &self.inner.parts.far;
         for first in 0..=u8::MAX {
             for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
                 if algorithm == Algorithm::Sha512 && !store.may_hold(algorithm).await? {
@@ -86,7 +110,7 @@ impl Inner {
                 loop {
                     let page = store.list(&Area::Public, Shard { algorithm, first }, from).await?;
                     for listed in &page.entries {
-                        self.verify_one(&listed.key, tally, tell).await?;
+                        self.one(&listed.key, Some(listed.size)).await?;
                     }
                     from = page.next;
                     if from.is_none() {
@@ -94,14 +118,15 @@ impl Inner {
                     }
                 }
             }
-            let what = format!("{} objects read", tally.objects);
-            tell(Line::Progress { done: u64::from(first) + 1, of: sweep::PARTS.into(), what });
+            let what = format!("{} objects read", self.objects);
+            let (done, of) = (u64::from(first) + 1, sweep::PARTS.into());
+            (self.tell)(Line::Progress { done, of, what });
         }
         let mut from = None;
         loop {
             let page = store.list_private(from).await?;
             for listed in &page.entries {
-                self.verify_one(&listed.key, tally, tell).await?;
+                self.one(&listed.key, Some(listed.size)).await?;
             }
             from = page.next;
             if from.is_none() {
@@ -110,52 +135,97 @@ impl Inner {
         }
     }
 
-    async fn verify_one(
-        &self,
-        key: &Key,
-        tally: &mut Tally,
-        tell: Listen<'_>,
-    ) -> Result<(), Stopped> {
-        let Some(found) = self.parts.far.get(key, None).await? else { return Ok(()) };
-        let (size, encryption) = (found.info.size, found.info.encryption.clone());
-        let hashed = self.hash(found, key.digest.algorithm()).await?;
-        tally.objects += 1;
-        tally.bytes += size;
-        if hashed != key.digest {
-            tally.wrong += 1;
-            self.parts.metrics.mismatch();
-            self.manifests.forget(key);
-            self.keeper.drop(key).await?;
-            let what = format!("`{}` was damaged and is dropped", key.digest);
-            tell(Line::Fault { what });
-        } else if !alike(encryption.as_ref(), tally.encryption.as_ref()) {
-            tally.otherwise += 1;
+    /// Reads an object, once more if it was not right. What is read twice as the same wrong bytes
+    /// is damaged; whatever else is not right, another time may tell.
+    async fn one(&mut self, key: &Key, listed: Option<u64>) -> Result<(), Stopped> {
+        let (mut before, mut stopped) = (None, None);
+        for _ in 0..2 {
+            match self.read(key, listed).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(reading)) if reading.hashed == key.digest => {
+                    self.right(key, &reading);
+                    return Ok(());
+                }
+                Ok(Some(reading)) if before == Some(reading.hashed) => {
+                    return self.wrong(key, &reading).await;
+                }
+                Ok(Some(reading)) => {
+                    before = Some(reading.hashed);
+                    stopped = Some(Stopped::new("two readings differ", None));
+                }
+                Err(failed) => stopped = Some(failed),
+            }
+        }
+        let Some(stopped) = stopped else { return Ok(()) };
+        self.unread.add(&key.digest.to_string(), stopped)
+    }
+
+    fn count(&mut self, reading: &Reading) {
+        self.unread.answered();
+        self.objects += 1;
+        self.bytes += reading.size;
+    }
+
+    fn right(&mut self, key: &Key, reading: &Reading) {
+        self.count(reading);
+        let Some(should) = &self.encryption else { return };
+        let is = &reading.encryption;
+        if !alike(is.as_ref(), should.as_ref()) {
             let word = |kind: &Option<Sealed>| {
                 kind.as_ref().map_or_else(|| "none".to_owned(), Sealed::to_string)
             };
-            let (is, should) = (word(&encryption), word(&tally.encryption));
+            let (is, should) = (word(is), word(should));
             let what = format!("`{}` is kept under encryption `{is}`, not `{should}`", key.digest);
-            tell(Line::Fault { what });
+            (self.tell)(Line::Fault { what });
+            self.otherwise += 1;
         }
+    }
+
+    async fn wrong(&mut self, key: &Key, reading: &Reading) -> Result<(), Stopped> {
+        self.count(reading);
+        self.wrong += 1;
+        self.inner.parts.metrics.mismatch();
+        self.inner.manifests.forget(key);
+        self.inner.keeper.drop(key).await?;
+        let what = format!("`{}` was damaged and is dropped", key.digest);
+        (self.tell)(Line::Fault { what });
         Ok(())
     }
 
-    async fn hash(&self, found: Found, algorithm: Algorithm) -> Result<Digest, Stopped> {
+    /// Reads all of an object; none if it is not there.
+    async fn read(&self, key: &Key, listed: Option<u64>) -> Result<Option<Reading>, Stopped> {
+        let Some(found) = self.inner.parts.far.get(key, None).await? else { return Ok(None) };
+        let (size, encryption) = (found.info.size, found.info.encryption.clone());
+        let (hashed, length) = self.hash(found, key.digest.algorithm()).await?;
+        match [size, listed.unwrap_or(size)].into_iter().find(|told| *told != length) {
+            None => Ok(Some(Reading { hashed, size, encryption })),
+            Some(told) => {
+                let why = format!("{length} bytes came where {told} were announced");
+                Err(Stopped::new(why, None))
+            }
+        }
+    }
+
+    async fn hash(&self, found: Found, algorithm: Algorithm) -> Result<(Digest, u64), Stopped> {
         match found.body {
             Body::File(file, range) => {
-                let hash = move || crate::mirror::copies::hash(&file, range.end, algorithm);
-                let hashed = self.parts.engine.spawn_blocking(hash).await;
-                hashed.ok().and_then(Result::ok).ok_or_else(|| Stopped {
-                    why: "a file of the store cannot be read".into(),
-                    hint: Some("look at the disk: `dmesg`, `smartctl`".into()),
-                })
+                let length = range.end;
+                let hash = move || crate::mirror::copies::hash(&file, length, algorithm);
+                let hashed = self.inner.parts.engine.spawn_blocking(hash).await;
+                let hashed = hashed.ok().and_then(Result::ok).ok_or_else(|| {
+                    let hint = "look at the disk: `dmesg`, `smartctl`";
+                    Stopped::new("the disk does not give its file", Some(hint.into()))
+                })?;
+                Ok((hashed, length))
             }
             Body::Stream(mut chunks) => {
-                let mut hasher = Hasher::new(algorithm);
+                let (mut hasher, mut length) = (Hasher::new(algorithm), 0);
                 while let Some(chunk) = chunks.next().await {
-                    hasher.update(&chunk?);
+                    let chunk = chunk?;
+                    length += chunk.len() as u64;
+                    hasher.update(&chunk);
                 }
-                Ok(hasher.finish())
+                Ok((hasher.finish(), length))
             }
         }
     }

@@ -102,12 +102,6 @@ impl Keeper {
         (found.info.meta.verified || self.belongs(key, name).await).then_some(found)
     }
 
-    /// All of the content, if this mirror wrote it.
-    pub(in crate::mirror) async fn far(&self, key: &Key) -> Option<Found> {
-        let found = self.far_range(key, None).await.ok().flatten();
-        found.filter(|found| found.info.meta.verified)
-    }
-
     /// What is known of content that this mirror wrote.
     pub(in crate::mirror) async fn far_info(&self, key: &Key) -> Option<Info> {
         self.far_seen(key).await.filter(|info| info.meta.verified)

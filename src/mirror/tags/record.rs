@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::State;
 use crate::{
     clock::{from_unix, to_unix},
-    mirror::{Inner, RECORD_DEADLINE},
+    mirror::{Inner, RECORD_DEADLINE, SweepError},
     oci::{Digest, Name, Tag},
     store::StoreError,
 };
@@ -60,14 +60,22 @@ impl Inner {
     }
 
     /// What was written down of the tag: its digest, and the second since 1970 at which it was
-    /// checked.
+    /// checked; none if there is no such tag.
+    ///
+    /// # Errors
+    /// The store failed, or the record is of a form that this version does not know.
     pub(in crate::mirror) async fn tag_record(
         &self,
         name: &Name,
         tag: &Tag,
-    ) -> Option<(Digest, u64)> {
-        let record: Record = self.read_record(&path(name, tag)).await?;
-        Some((record.digest?.parse().ok()?, record.checked_at))
+    ) -> Result<Option<(Digest, u64)>, SweepError> {
+        let path = path(name, tag);
+        let Some((text, _)) = self.parts.records.get(&path).await? else { return Ok(None) };
+        let unreadable = || SweepError::Unreadable { path: path.clone() };
+        let record: Record = serde_json::from_slice(&text).map_err(|_| unreadable())?;
+        let Some(digest) = record.digest else { return Ok(None) };
+        let digest = digest.parse().map_err(|_| unreadable())?;
+        Ok(Some((digest, record.checked_at)))
     }
 
     /// Forgets the tag, and that it was ever known.

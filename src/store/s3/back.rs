@@ -10,6 +10,7 @@ use super::{
     write::{Condition, Outcome, Write},
 };
 use crate::{
+    clock::{from_unix, to_unix},
     oci::{Digest, Name, Tag},
     store::{BackLink, Payload, StoreError},
 };
@@ -19,10 +20,13 @@ const PUT: &str = "PutObject";
 const LONGEST: u64 = 256;
 /// Links that are written at a time.
 const AT_ONCE: usize = 8;
+/// The name of the metadata of a tag's link of ours that holds the second since 1970 at which the
+/// tag was checked. The link itself is as old as the way back.
+const CHECKED_AT: &str = "checked-at";
 
 impl Inner {
-    /// What `registry:2` says that a tag means, and when it wrote that down. A link that names no
-    /// digest says nothing.
+    /// What the link of a tag says that it means, and when that was found out: of one that
+    /// `registry:2` wrote, when it did. A link that names no digest says nothing.
     pub(super) async fn tag_link(
         &self,
         name: &Name,
@@ -38,21 +42,36 @@ impl Inner {
         if digest.is_none() {
             tracing::warn!(key, "a link that another registry left names no digest");
         }
-        Ok(digest.map(|digest| (digest, seen.info.stored)))
+        let checked = found.metadata.get(CHECKED_AT).and_then(|text| text.parse().ok());
+        let checked = checked.map_or(seen.info.stored, from_unix);
+        Ok(digest.map(|digest| (digest, checked)))
     }
 
     pub(super) async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
         let mut writes = Vec::new();
         for link in links {
+            let metadata = match link {
+                BackLink::Tag(_, _, _, checked) => {
+                    HashMap::from([(CHECKED_AT.to_owned(), to_unix(*checked).to_string())])
+                }
+                BackLink::Blob(..) | BackLink::Manifest(..) => HashMap::new(),
+            };
             let keys = keys::back_links(link).into_iter();
-            writes.extend(keys.map(|key| self.write_link(key, link.digest().to_string())));
+            writes.extend(
+                keys.map(|key| self.write_link(key, link.digest().to_string(), metadata.clone())),
+            );
         }
         stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn write_link(&self, key: String, text: String) -> Result<(), StoreError> {
+    async fn write_link(
+        &self,
+        key: String,
+        text: String,
+        metadata: HashMap<String, String>,
+    ) -> Result<(), StoreError> {
         let payload = Payload::Bytes(Bytes::from(text));
-        let write = Write { key, payload, sha256: None, metadata: HashMap::new(), parts: None };
+        let write = Write { key, payload, sha256: None, metadata, parts: None };
         match self.sealed(&write, Condition::Always).await? {
             Outcome::Done(_) => Ok(()),
             _ => Err(StoreError::Unavailable { operation: PUT, code: "Conflict".into() }),

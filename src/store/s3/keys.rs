@@ -50,7 +50,7 @@ pub(super) fn back_links(link: &BackLink) -> Vec<String> {
     match link {
         BackLink::Blob(name, digest) => links(name, digest)[..1].to_vec(),
         BackLink::Manifest(name, digest) => links(name, digest)[1..].to_vec(),
-        BackLink::Tag(name, tag, digest) => {
+        BackLink::Tag(name, tag, digest, _) => {
             let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
             let ever = format!("{REPOSITORIES}{name}/_manifests/tags/{tag}/index");
             vec![format!("{ever}/{algorithm}/{hex}/link"), tag_link(name, tag)]
