@@ -219,7 +219,8 @@ impl Inner {
         let Walk { spread, left, removed, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
-        if !state.ripens(settings, now) {
+        let marks_anew = !state.ripens(settings, now);
+        if marks_anew {
             mark(&mut state, settings, now, &spread, left.bytes);
         }
         let expired = if state.expired < state.since { 0 } else { spread.until(state.expired) };
@@ -233,6 +234,10 @@ impl Inner {
         self.drop_reports(&gathered.paths).await?;
         if let Some(lease) = &mut lease {
             lease.renew().await?;
+        }
+        if marks_anew {
+            // The grace is for those who have yet to read of the marks, which nobody can before now.
+            state.marked = walk::now(self).await?;
         }
         state.write(&*records).await?;
         self.marks.learn(state.latest_mark);

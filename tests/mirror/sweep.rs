@@ -19,6 +19,8 @@ use tokio::runtime::Handle;
 
 use super::{APP, Bench, TYPE, body, count, name, noise};
 
+mod long;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
