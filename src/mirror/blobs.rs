@@ -59,11 +59,11 @@ impl Inner {
             return self.blob_head(name, &key, range, &access).await;
         }
         if let Some(blob) = self.linked_blob(&key).await {
-            self.usage.touch([key], self.parts.clock.now());
+            self.usage.touch([key]);
             return Ok(blob);
         }
         if let Some(blob) = self.kept_blob(&key, range).await {
-            self.usage.touch([key], self.parts.clock.now());
+            self.usage.touch([key]);
             return blob;
         }
         let missing = (name.clone(), digest);
@@ -72,7 +72,7 @@ impl Inner {
         }
         let blob = self.arriving_blob(name, &key, range, &access).await;
         match &blob {
-            Ok(_) => self.usage.touch([key], self.parts.clock.now()),
+            Ok(_) => self.usage.touch([key]),
             Err(Refusal::NoBlob) => {
                 let until = self.parts.clock.now() + self.parts.settings.load().not_found_ttl.0;
                 self.sizes.missing.insert(missing, until);

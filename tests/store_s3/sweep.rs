@@ -76,7 +76,7 @@ impl Cleaner {
 
     fn touch(&self, used: &[Digest]) {
         let keys = used.iter().map(|digest| Key { area: Area::Public, digest: *digest });
-        self.mirror.usage().touch(keys, clock::system().now());
+        self.mirror.usage().touch(keys);
     }
 
     fn held(&self, digests: &[Digest]) -> usize {

@@ -9,7 +9,7 @@ use super::{SweepError, state};
 use crate::{
     mirror::{
         Inner,
-        usage::{Used, note},
+        usage::{Touched, Used, note},
     },
     oci::Name,
     store::{Area, Key, MAX_RECORD, Records, StoreError, Version, When, Written},
@@ -90,18 +90,11 @@ impl Inner {
     /// Writes reports of `collected`, and hands back what they say: times by the store's clock.
     async fn write_reports(
         &self,
-        collected: &HashMap<Key, Used>,
+        collected: &HashMap<Key, Touched>,
     ) -> Result<Vec<(Key, Used)>, StoreError> {
         let there = state::seconds(self.parts.far.now().await?);
-        let here = state::seconds(self.parts.clock.now());
-        let told: Vec<(Key, Used)> = collected
-            .iter()
-            .map(|(key, used)| {
-                let ago = here.saturating_sub(used.last);
-                let used = Used { last: there.saturating_sub(ago), ..used.clone() };
-                (key.clone(), used)
-            })
-            .collect();
+        let told = collected.iter().map(|(key, used)| (key.clone(), used.told(there)));
+        let told: Vec<(Key, Used)> = told.collect();
         for lines in told.chunks(LINES) {
             let text = note::print(lines.iter().map(|(key, used)| (key, used)));
             let path = format!("{REPORTS}/{}", self.parts.node.next_report());
