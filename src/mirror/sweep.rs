@@ -27,7 +27,7 @@ use crate::{
     settings::Settings,
     store::{Key, StoreError},
 };
-use lease::Lease;
+use lease::{Hold, Lease};
 use walk::Walk;
 
 pub(super) use {
@@ -178,7 +178,7 @@ impl Inner {
             None
         };
         tracing::debug!("the clean-up begins");
-        let swept = self.sweep_alone(&settings, lease.as_mut(), tell).await;
+        let swept = self.sweep_alone(&settings, Hold(lease.as_mut()), tell).await;
         tracing::debug!("the clean-up ends");
         if let Some(lease) = lease {
             // One that was lost is no longer ours to give up.
@@ -193,7 +193,7 @@ impl Inner {
     async fn sweep_alone(
         &self,
         settings: &Settings,
-        mut lease: Option<&mut Lease>,
+        hold: Hold<'_>,
         tell: Tell<'_>,
     ) -> Result<Swept, SweepError> {
         let records = self.parts.records.clone();
@@ -203,20 +203,21 @@ impl Inner {
         state.go_on(settings, now);
 
         let mut walk = Walk::new(self, tell, now, state.since);
-        walk.lease = lease.as_deref_mut();
+        walk.hold = hold;
         walk.writes = true;
         if held_back.is_none() {
             walk.removable = state.removable(settings, now);
         }
-        let mut gathered = self.gather(&HashSet::new()).await?;
+        let none = HashSet::new();
+        let mut gathered = self.gather(&none, &mut walk.hold).await?;
         while gathered.more {
             walk.merge(gathered.uses).await?;
-            self.drop_reports(&gathered.paths).await?;
-            gathered = self.gather(&HashSet::new()).await?;
+            self.drop_reports(&gathered.paths, &mut walk.hold).await?;
+            gathered = self.gather(&none, &mut walk.hold).await?;
         }
         walk.merged.extend(gathered.paths.iter().cloned());
         walk.all(gathered.uses).await?;
-        let Walk { spread, left, removed, .. } = walk;
+        let Walk { mut hold, spread, left, removed, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
         let marks_anew = !state.ripens(settings, now);
@@ -226,15 +227,11 @@ impl Inner {
         let expired = if state.expired < state.since { 0 } else { spread.until(state.expired) };
         state.doomed = expired.max(state.surplus_bytes);
         (state.objects, state.bytes) = (left.objects, left.bytes);
-        if let Some(lease) = &mut lease {
-            lease.renew().await?;
-        }
-        let uploads = self.end_stray_uploads(now).await?;
-        let needless = self.remove_needless_records(settings, now).await?;
-        self.drop_reports(&gathered.paths).await?;
-        if let Some(lease) = &mut lease {
-            lease.renew().await?;
-        }
+        hold.renew().await?;
+        let uploads = self.end_stray_uploads(now, &mut hold).await?;
+        let needless = self.remove_needless_records(settings, now, &mut hold).await?;
+        self.drop_reports(&gathered.paths, &mut hold).await?;
+        hold.renew().await?;
         if marks_anew {
             // The grace is for those who have yet to read of the marks, which nobody can before now.
             state.marked = walk::now(self).await?;
@@ -255,7 +252,7 @@ impl Inner {
         let held_back = self.held_back(now).await?;
         state.go_on(&settings, now);
         let nothing = |_| {};
-        let reported = self.gather(&HashSet::new()).await?.uses;
+        let reported = self.gather(&HashSet::new(), &mut Hold::default()).await?.uses;
         let mut first = Walk::new(self, &nothing, now, state.since);
         first.all(reported.clone()).await?;
         mark(&mut state, &settings, now, &first.spread, first.left.bytes);

@@ -1,4 +1,4 @@
-//! A store at which a task can be made to stand still before one of its calls.
+//! A store at which a task can be made to stand still before one of its calls, or be watched.
 
 use std::{
     ops::Range,
@@ -34,6 +34,8 @@ pub struct Gate {
 tokio::task_local! {
     /// The gate of the task that makes a call.
     pub static GATE: Arc<Gate>;
+    /// Told before each call of the task, once it has made one.
+    pub static WATCH: Arc<dyn Fn() + Send + Sync>;
 }
 
 /// The store, with gates before it.
@@ -41,6 +43,7 @@ tokio::task_local! {
 pub struct Gated(pub Arc<Memory>);
 
 async fn pass() {
+    let _ = WATCH.try_with(|watch| watch());
     let Ok(gate) = GATE.try_with(Arc::clone) else { return };
     if gate.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
         gate.open.notified().await;

@@ -17,7 +17,11 @@ use registry_mirror::{
 
 use tokio::runtime::Handle;
 
-use super::{APP, Bench, TYPE, body, count, name, noise};
+use super::{
+    APP, Bench, TYPE, body, count,
+    gated::{Gated, WATCH},
+    name, noise,
+};
 
 mod long;
 
@@ -28,6 +32,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn quiet(_: Step) {}
 
 impl Bench {
+    /// Another node on the same store, whose every call can be watched.
+    fn watched(&self, name: &str) -> Mirror {
+        let store = Arc::new(Gated(self.far.clone()));
+        let other = self.other(name).parts().clone();
+        Mirror::new(Parts { far: store.clone(), records: store, ..other }).unwrap()
+    }
+
     /// Another node on the same store.
     fn other(&self, name: &str) -> Mirror {
         let node = Arc::new(Node::new(vec![name.into()]));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::SweepError;
+use super::{SweepError, lease::Hold};
 use crate::{clock::to_unix, mirror::Inner, settings::Settings};
 
 /// How long an upload may take. What is older was left behind.
@@ -14,8 +14,12 @@ const REPOSITORIES: &str = "repositories";
 impl Inner {
     /// Ends uploads that were begun more than a day ago; how many. A store that does not let us
     /// costs that, and nothing else.
-    pub(super) async fn end_stray_uploads(&self, now: u64) -> Result<u64, SweepError> {
-        match self.end_uploads(now).await {
+    pub(super) async fn end_stray_uploads(
+        &self,
+        now: u64,
+        hold: &mut Hold<'_>,
+    ) -> Result<u64, SweepError> {
+        match self.end_uploads(now, hold).await {
             Err(SweepError::Store(error)) if !error.retryable() => {
                 let hint = "allow s3:ListBucketMultipartUploads and s3:AbortMultipartUpload";
                 tracing::warn!(%error, hint, "uploads that nobody finished are not looked for");
@@ -25,13 +29,15 @@ impl Inner {
         }
     }
 
-    async fn end_uploads(&self, now: u64) -> Result<u64, SweepError> {
+    async fn end_uploads(&self, now: u64, hold: &mut Hold<'_>) -> Result<u64, SweepError> {
         let far = &self.parts.far;
         let (mut ended, mut from) = (0, None);
         loop {
+            hold.keep().await?;
             let page = far.stray_uploads(from).await?;
             for upload in page.entries {
                 if to_unix(upload.begun) + UPLOAD.as_secs() < now {
+                    hold.keep().await?;
                     far.abort(&upload).await?;
                     ended += 1;
                 }
@@ -49,14 +55,17 @@ impl Inner {
         &self,
         settings: &Settings,
         now: u64,
+        hold: &mut Hold<'_>,
     ) -> Result<u64, SweepError> {
         let useful = settings.tag_max_stale.0.max(settings.expire_after.0).as_secs();
         let records = &self.parts.records;
         let (mut removed, mut from) = (0, None);
         loop {
+            hold.keep().await?;
             let page = records.list(REPOSITORIES, from).await?;
             for entry in page.entries {
                 if to_unix(entry.written) + useful < now {
+                    hold.keep().await?;
                     records.remove(&entry.path).await?;
                     removed += 1;
                 }

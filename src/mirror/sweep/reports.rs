@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::{SweepError, state};
+use super::{SweepError, lease::Hold, state};
 use crate::{
     mirror::{
         Inner,
@@ -104,17 +104,23 @@ impl Inner {
     }
 
     /// Reads reports, except those in `known`, until there is enough to merge at once.
-    pub(super) async fn gather(&self, known: &HashSet<String>) -> Result<Gathered, SweepError> {
+    pub(super) async fn gather(
+        &self,
+        known: &HashSet<String>,
+        hold: &mut Hold<'_>,
+    ) -> Result<Gathered, SweepError> {
         let records = &*self.parts.records;
         let mut gathered = Gathered::default();
         let (mut from, mut lines) = (None, 0);
         loop {
+            hold.keep().await?;
             let page = records.list(REPORTS, from).await?;
             for entry in page.entries.into_iter().filter(|entry| !known.contains(&entry.path)) {
                 if lines >= AT_ONCE {
                     gathered.more = true;
                     return Ok(gathered);
                 }
+                hold.keep().await?;
                 let Some((text, _)) = records.get(&entry.path).await? else { continue };
                 let uses = note::parse(&text).map_err(|_| unreadable(&entry.path))?;
                 lines += uses.len();
@@ -132,9 +138,13 @@ impl Inner {
     }
 
     /// The parts of private content of which something is known.
-    pub(super) async fn private_parts(&self) -> Result<HashSet<Part>, SweepError> {
+    pub(super) async fn private_parts(
+        &self,
+        hold: &mut Hold<'_>,
+    ) -> Result<HashSet<Part>, SweepError> {
         let (mut parts, mut from) = (HashSet::new(), None);
         loop {
+            hold.keep().await?;
             let page = self.parts.records.list(PRIVATE, from).await?;
             parts.extend(page.entries.iter().filter_map(|entry| {
                 let name = entry.path.strip_prefix(PRIVATE)?.strip_prefix('/')?;
@@ -153,9 +163,9 @@ impl Inner {
         mut look: impl FnMut(&Key, &Used) + Send,
     ) -> Result<(), SweepError> {
         self.report_use().await?;
-        let mut seen = HashSet::new();
+        let (mut seen, mut hold) = (HashSet::new(), Hold::default());
         loop {
-            let gathered = self.gather(&seen).await?;
+            let gathered = self.gather(&seen, &mut hold).await?;
             gathered.uses.values().flatten().for_each(|(key, used)| look(key, used));
             seen.extend(gathered.paths);
             if !gathered.more {
@@ -163,7 +173,7 @@ impl Inner {
             }
         }
         let public = (0..=u8::MAX).map(Part::Public);
-        for part in public.chain(self.private_parts().await?) {
+        for part in public.chain(self.private_parts(&mut hold).await?) {
             let known = Known::read(&*self.parts.records, &part, HashMap::new()).await?;
             known.uses.iter().for_each(|(key, used)| look(key, used));
         }
@@ -171,8 +181,13 @@ impl Inner {
     }
 
     /// Removes reports that were merged.
-    pub(super) async fn drop_reports(&self, paths: &[String]) -> Result<(), SweepError> {
+    pub(super) async fn drop_reports(
+        &self,
+        paths: &[String],
+        hold: &mut Hold<'_>,
+    ) -> Result<(), SweepError> {
         for path in paths {
+            hold.keep().await?;
             self.parts.records.remove(path).await?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     PARTS, Reason, Step, SweepError, Tally, Tell,
-    lease::Lease,
+    lease::Hold,
     reports::{ByPart, Known, Part},
     spread::Spread,
     state::{self, Removable},
@@ -42,8 +42,7 @@ struct Victim {
 /// A walk.
 pub(super) struct Walk<'a> {
     pub(super) mirror: &'a Inner,
-    /// None where there can be none, or nothing is changed.
-    pub(super) lease: Option<&'a mut Lease>,
+    pub(super) hold: Hold<'a>,
     pub(super) tell: Tell<'a>,
     /// Since when use was written down.
     pub(super) since: u64,
@@ -69,7 +68,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(mirror: &'a Inner, tell: Tell<'a>, now: u64, since: u64) -> Self {
         Self {
             mirror,
-            lease: None,
+            hold: Hold::default(),
             tell,
             since,
             now,
@@ -98,6 +97,7 @@ impl<'a> Walk<'a> {
                 let shard = Shard { algorithm: *algorithm, first };
                 let mut from = None;
                 loop {
+                    self.hold.keep().await?;
                     let page = store.list(&Area::Public, shard, from).await?;
                     page.entries.into_iter().for_each(|listed| visit.see(self, listed));
                     from = page.next;
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
     /// Merges `reported` without looking at what is there.
     pub(super) async fn merge(&mut self, reported: ByPart) -> Result<(), SweepError> {
         for (part, uses) in reported {
-            self.keep_lease().await?;
+            self.hold.keep().await?;
             let known = Known::read(&*self.mirror.parts.records, &part, uses).await?;
             known.write(&*self.mirror.parts.records, &part).await?;
         }
@@ -130,9 +130,10 @@ impl<'a> Walk<'a> {
     /// Private content is listed as one, repository after repository.
     async fn private(&mut self, mut reported: ByPart) -> Result<(), SweepError> {
         let (mut from, mut current): (_, Option<Visit>) = (None, None);
-        let mut unseen = self.mirror.private_parts().await?;
+        let mut unseen = self.mirror.private_parts(&mut self.hold).await?;
         unseen.extend(reported.keys().cloned());
         loop {
+            self.hold.keep().await?;
             let page = self.mirror.parts.far.list_private(from).await?;
             for listed in page.entries {
                 let Area::Private(name) = &listed.key.area else { continue };
@@ -170,7 +171,7 @@ impl<'a> Walk<'a> {
         part: Part,
         reported: Option<HashMap<Key, Used>>,
     ) -> Result<Visit, SweepError> {
-        self.keep_lease().await?;
+        self.hold.keep().await?;
         let records = &*self.mirror.parts.records;
         let known = Known::read(records, &part, reported.unwrap_or_default()).await?;
         Ok(Visit { part, known, kept: HashMap::new(), victims: Vec::new() })
@@ -189,17 +190,10 @@ impl<'a> Walk<'a> {
             self.remove(waiting).await?;
         }
         if self.writes {
-            self.keep_lease().await?;
+            self.hold.keep().await?;
             visit.known.write(&*self.mirror.parts.records, &visit.part).await?;
         }
         Ok(())
-    }
-
-    async fn keep_lease(&mut self) -> Result<(), SweepError> {
-        match &mut self.lease {
-            Some(lease) => lease.keep().await,
-            None => Ok(()),
-        }
     }
 
     /// Removes what is still unused of `victims`.
@@ -208,9 +202,7 @@ impl<'a> Walk<'a> {
         while victims.peek().is_some() {
             let mut batch: Vec<Victim> = victims.by_ref().take(BATCH).collect();
             if self.writes {
-                if let Some(lease) = &mut self.lease {
-                    lease.renew().await?;
-                }
+                self.hold.renew().await?;
                 batch = self.still_unused(batch).await?;
                 let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
                 if let Err(error) = self.mirror.parts.far.remove(&keys).await {
@@ -239,7 +231,7 @@ impl<'a> Walk<'a> {
     /// Of `batch`, what nobody has reported as used since it was looked at.
     async fn still_unused(&mut self, batch: Vec<Victim>) -> Result<Vec<Victim>, SweepError> {
         self.mirror.report_use().await?;
-        let gathered = self.mirror.gather(&self.merged).await?;
+        let gathered = self.mirror.gather(&self.merged, &mut self.hold).await?;
         self.merged.extend(gathered.paths);
         for (key, used) in gathered.uses.into_values().flatten() {
             self.late.entry(key).or_default().merge(&used);
