@@ -15,6 +15,7 @@ use std::{
 mod lease;
 mod leftovers;
 mod marks;
+mod removal;
 mod reports;
 mod spread;
 mod state;
@@ -28,6 +29,7 @@ use crate::{
     store::{Key, StoreError},
 };
 use lease::{Hold, Lease};
+use reports::AT_ONCE;
 use walk::Walk;
 
 pub(super) use {
@@ -134,7 +136,7 @@ pub struct Swept {
     pub uploads: u64,
     /// Records removed that nobody needs.
     pub records: u64,
-    /// Why nothing was removed, if that is so.
+    /// Why nothing was removed, or nothing more from some time on, if that is so.
     pub held_back: Option<HeldBack>,
 }
 
@@ -199,25 +201,25 @@ impl Inner {
         let records = self.parts.records.clone();
         let mut state = State::read(&*records).await?;
         let now = walk::now(self).await?;
-        let held_back = self.held_back(now).await?;
         state.go_on(settings, now);
 
         let mut walk = Walk::new(self, tell, now, state.since);
         walk.hold = hold;
         walk.writes = true;
-        if held_back.is_none() {
+        walk.held_back = self.held_back(now).await?;
+        if walk.held_back.is_none() {
             walk.removable = state.removable(settings, now);
         }
         let none = HashSet::new();
-        let mut gathered = self.gather(&none, &mut walk.hold).await?;
+        let mut gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         while gathered.more {
             walk.merge(gathered.uses).await?;
             self.drop_reports(&gathered.paths, &mut walk.hold).await?;
-            gathered = self.gather(&none, &mut walk.hold).await?;
+            gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         }
-        walk.merged.extend(gathered.paths.iter().cloned());
+        walk.late.known.extend(gathered.paths.iter().cloned());
         walk.all(gathered.uses).await?;
-        let Walk { mut hold, spread, left, removed, .. } = walk;
+        let Walk { mut hold, spread, left, removed, held_back, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
         let marks_anew = !state.ripens(settings, now);
@@ -252,7 +254,7 @@ impl Inner {
         let held_back = self.held_back(now).await?;
         state.go_on(&settings, now);
         let nothing = |_| {};
-        let reported = self.gather(&HashSet::new(), &mut Hold::default()).await?.uses;
+        let reported = self.all_reported().await?;
         let mut first = Walk::new(self, &nothing, now, state.since);
         first.all(reported.clone()).await?;
         mark(&mut state, &settings, now, &first.spread, first.left.bytes);
@@ -285,9 +287,19 @@ impl Inner {
     /// Why nothing may be removed now, if that is so.
     async fn held_back(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         self.try_upstream().await;
-        if let Some(why) = self.upstream_trouble() {
-            return Ok(Some(HeldBack::Upstream(why)));
+        match self.upstream_fails() {
+            None => self.other_writes(now).await,
+            fails => Ok(fails),
         }
+    }
+
+    /// Whether the upstream fails, as far as is known without asking it.
+    fn upstream_fails(&self) -> Option<HeldBack> {
+        self.upstream_trouble().map(HeldBack::Upstream)
+    }
+
+    /// Whether another program has written of late.
+    async fn other_writes(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         let other = self.parts.far.other_writer().await?.map(to_unix);
         let ago = other.map(|wrote| now.saturating_sub(wrote));
         Ok(ago.filter(|ago| *ago < ALONE.as_secs()).map(HeldBack::OtherWriter))

@@ -63,6 +63,13 @@ impl Use {
         std::mem::take(&mut lock(&self.touched))
     }
 
+    /// What was used since the last call of [`Self::collect`], as it is written down when the store's
+    /// clock stands at the second `there`. It is collected all the same later.
+    pub(super) fn told(&self, there: u64) -> Vec<(Key, Used)> {
+        let touched = lock(&self.touched);
+        touched.iter().map(|(key, used)| (key.clone(), used.told(there))).collect()
+    }
+
     /// Takes back what was collected and could not be reported.
     pub(super) fn give_back(&self, collected: HashMap<Key, Touched>) {
         let mut touched = lock(&self.touched);

@@ -12,7 +12,7 @@ use registry_mirror::{
     oci::Digest,
     settings::{Period, Settings, Size},
     store::{Area, Key, Meta, Payload, Records, Store, StrayUpload, When, fs::Fs},
-    upstream::UpstreamError,
+    upstream::{Scope, UpstreamError},
 };
 
 use tokio::runtime::Handle;

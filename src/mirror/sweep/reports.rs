@@ -24,7 +24,7 @@ const PUBLIC: &str = "use/public";
 /// The most lines of a report.
 const LINES: usize = 10_000;
 /// How many lines are merged at a time, so that memory does not grow with the reports.
-const AT_ONCE: usize = 90_000;
+pub(super) const AT_ONCE: usize = 90_000;
 
 /// One part of what is known of the use of all content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,10 +103,11 @@ impl Inner {
         Ok(told)
     }
 
-    /// Reads reports, except those in `known`, until there is enough to merge at once.
+    /// Reads reports, except those in `known`, until they have `enough` lines or there are no others.
     pub(super) async fn gather(
         &self,
         known: &HashSet<String>,
+        enough: usize,
         hold: &mut Hold<'_>,
     ) -> Result<Gathered, SweepError> {
         let records = &*self.parts.records;
@@ -116,7 +117,7 @@ impl Inner {
             hold.keep().await?;
             let page = records.list(REPORTS, from).await?;
             for entry in page.entries.into_iter().filter(|entry| !known.contains(&entry.path)) {
-                if lines >= AT_ONCE {
+                if lines >= enough {
                     gathered.more = true;
                     return Ok(gathered);
                 }
@@ -165,7 +166,7 @@ impl Inner {
         self.report_use().await?;
         let (mut seen, mut hold) = (HashSet::new(), Hold::default());
         loop {
-            let gathered = self.gather(&seen, &mut hold).await?;
+            let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
             gathered.uses.values().flatten().for_each(|(key, used)| look(key, used));
             seen.extend(gathered.paths);
             if !gathered.more {
@@ -178,6 +179,26 @@ impl Inner {
             known.uses.iter().for_each(|(key, used)| look(key, used));
         }
         Ok(())
+    }
+
+    /// All that was reported and not merged yet, and what this node has yet to report. For who only
+    /// looks: it is in memory at once.
+    pub(super) async fn all_reported(&self) -> Result<ByPart, SweepError> {
+        let (mut all, mut seen, mut hold) = (ByPart::new(), HashSet::new(), Hold::default());
+        let now = state::seconds(self.parts.far.now().await?);
+        let own = self.usage.told(now);
+        let mut add = |key: Key, used: Used| {
+            all.entry(Part::of(&key)).or_default().entry(key).or_default().merge(&used);
+        };
+        own.into_iter().for_each(|(key, used)| add(key, used));
+        loop {
+            let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
+            gathered.uses.into_values().flatten().for_each(|(key, used)| add(key, used));
+            seen.extend(gathered.paths);
+            if !gathered.more {
+                return Ok(all);
+            }
+        }
     }
 
     /// Removes reports that were merged.

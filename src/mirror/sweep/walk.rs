@@ -1,14 +1,12 @@
 //! The walk over everything that is kept, a part at a time: what is known of its use beside the
 //! listing of what is there.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use super::{
-    PARTS, Reason, Step, SweepError, Tally, Tell,
+    HeldBack, PARTS, Reason, Step, SweepError, Tally, Tell,
     lease::Hold,
+    removal::{Late, Victim},
     reports::{ByPart, Known, Part},
     spread::Spread,
     state::{self, Removable},
@@ -20,24 +18,11 @@ use crate::{
     store::{Area, Key, Listed, Shard},
 };
 
-/// What one DeleteObjects takes.
-const BATCH: usize = 1000;
-
 /// How many manifests wait for the end of a walk at most.
 const WAITING: usize = 50_000;
 
 /// For how long the use of what is not there is remembered: it may be on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(86_400);
-
-/// What goes.
-#[derive(Debug)]
-struct Victim {
-    key: Key,
-    size: u64,
-    /// The second since 1970 of its last use, or of its writing.
-    last: u64,
-    reason: Reason,
-}
 
 /// A walk.
 pub(super) struct Walk<'a> {
@@ -51,8 +36,10 @@ pub(super) struct Walk<'a> {
     pub(super) removable: Removable,
     /// Whether anything is changed; if not, what would go is told.
     pub(super) writes: bool,
-    /// Reports that are merged already.
-    pub(super) merged: HashSet<String>,
+    /// Why nothing more goes, if that is so.
+    pub(super) held_back: Option<HeldBack>,
+    /// When it was last asked whether another program writes.
+    pub(super) looked: u64,
     /// How much is left, by its last use.
     pub(super) spread: Spread,
     pub(super) left: Tally,
@@ -60,8 +47,7 @@ pub(super) struct Walk<'a> {
     /// Manifests to be removed when what they name was: as long as one is there, a pull of what is
     /// missing costs nothing of the limit.
     waiting: Vec<Victim>,
-    /// What was reported since the walk began.
-    late: HashMap<Key, Used>,
+    pub(super) late: Late,
 }
 
 impl<'a> Walk<'a> {
@@ -74,12 +60,13 @@ impl<'a> Walk<'a> {
             now,
             removable: Removable::default(),
             writes: false,
-            merged: HashSet::new(),
+            held_back: None,
+            looked: now,
             spread: Spread::default(),
             left: Tally::default(),
             removed: Tally::default(),
             waiting: Vec::new(),
-            late: HashMap::new(),
+            late: Late::default(),
         }
     }
 
@@ -196,54 +183,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Removes what is still unused of `victims`.
-    async fn remove(&mut self, victims: Vec<Victim>) -> Result<(), SweepError> {
-        let mut victims = victims.into_iter().peekable();
-        while victims.peek().is_some() {
-            let mut batch: Vec<Victim> = victims.by_ref().take(BATCH).collect();
-            if self.writes {
-                self.hold.renew().await?;
-                batch = self.still_unused(batch).await?;
-                let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
-                if let Err(error) = self.mirror.parts.far.remove(&keys).await {
-                    if error.retryable() {
-                        return Err(error.into());
-                    }
-                    tracing::warn!(%error, "what nobody uses cannot be removed");
-                    batch.into_iter().for_each(|victim| self.spare(&victim));
-                    continue;
-                }
-            }
-            for victim in batch {
-                let Victim { key, size, last, reason } = victim;
-                self.removed.add(size);
-                if !self.writes {
-                    (self.tell)(Step::WouldRemove { key, size, last, reason });
-                } else {
-                    tracing::debug!(digest = %key.digest, last, ?reason, "removed");
-                    self.mirror.parts.metrics.cleanup().removed(reason.as_str(), size);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Of `batch`, what nobody has reported as used since it was looked at.
-    async fn still_unused(&mut self, batch: Vec<Victim>) -> Result<Vec<Victim>, SweepError> {
-        self.mirror.report_use().await?;
-        let gathered = self.mirror.gather(&self.merged, &mut self.hold).await?;
-        self.merged.extend(gathered.paths);
-        for (key, used) in gathered.uses.into_values().flatten() {
-            self.late.entry(key).or_default().merge(&used);
-        }
-        let used_late = |victim: &Victim| {
-            self.late.get(&victim.key).is_some_and(|used| used.last > victim.last)
-        };
-        let (spared, unused): (Vec<_>, Vec<_>) = batch.into_iter().partition(used_late);
-        spared.iter().for_each(|victim| self.spare(victim));
-        Ok(unused)
-    }
-
     /// Why content goes that was last used at `last`, if it does.
     fn reason(&mut self, last: u64, size: u64) -> Option<Reason> {
         let Removable { expired, surplus, surplus_bytes } = &mut self.removable;
@@ -258,11 +197,6 @@ impl<'a> Walk<'a> {
             *surplus_bytes = surplus_bytes.saturating_sub(size);
         }
         reason
-    }
-
-    fn spare(&mut self, victim: &Victim) {
-        self.left.add(victim.size);
-        self.spread.add(victim.last, victim.size);
     }
 }
 

@@ -68,3 +68,95 @@ async fn the_lease_is_held_however_long_each_step_takes() {
     let (calls, held) = (calls.load(Ordering::SeqCst), held.load(Ordering::SeqCst));
     assert!(held > 500 && held + 5 > calls, "held for {held} of {calls} calls");
 }
+
+/// A bench in which so many objects are marked and may go, and what was used as well.
+async fn ripe(count: usize) -> (Bench, Vec<Digest>) {
+    let bench = Bench::new();
+    bench.sweep().await;
+    let digests: Vec<_> = (0..count).map(|n| bench.there(&n.to_string(), 10)).collect();
+    bench.pass(7 * DAY).await;
+    bench.later(HOUR).await;
+    (bench, digests)
+}
+
+/// Of `digests`, those that are walked over in the parts up to this one.
+fn up_to(part: u8, digests: &[Digest]) -> HashSet<Digest> {
+    digests.iter().filter(|digest| digest.bytes()[0] < part).copied().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_goes_once_it_could_not_come_back() {
+    let (bench, digests) = ripe(30).await;
+    let break_down = |step: Step| {
+        if matches!(step, Step::Walked { parts: 100, .. }) {
+            let (until, scope) = (bench.now() + HOUR, Scope::Everything);
+            let limit = UpstreamError::CoolingOff { until, scope };
+            *bench.script.pulls_failing.lock().unwrap() = Some(limit);
+        }
+    };
+    let swept = bench.mirror.sweep(&break_down).await.unwrap();
+    assert!(matches!(swept.held_back, Some(HeldBack::Upstream(_))), "{swept:?}");
+    let gone: HashSet<_> = digests.iter().filter(|d| !bench.far.holds(d)).copied().collect();
+    assert_eq!(gone, up_to(100, &digests));
+    assert_eq!((swept.removed.objects + swept.left.objects), 30);
+    assert_eq!(swept.removed.objects, gone.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_goes_once_an_old_registry_writes() {
+    let (bench, digests) = ripe(30).await;
+    let begin = |step: Step| {
+        if matches!(step, Step::Walked { parts: 100, .. }) {
+            bench.clock.advance(MINUTE);
+            *bench.far.other_writer.lock().unwrap() = Some(bench.now());
+        }
+    };
+    let swept = bench.mirror.sweep(&begin).await.unwrap();
+    assert_eq!(swept.held_back, Some(HeldBack::OtherWriter(0)));
+    let gone: HashSet<_> = digests.iter().filter(|d| !bench.far.holds(d)).copied().collect();
+    assert_eq!(gone, up_to(100, &digests));
+}
+
+/// Reports of the use of ever so much, and behind all others one of the use of `digest`.
+fn report_much(bench: &Bench, digest: &Digest) {
+    let now = registry_mirror::clock::to_unix(bench.now());
+    let report = |path: &str, digests: &mut dyn Iterator<Item = Digest>| {
+        let lines: String = digests.map(|digest| format!("{now} {digest}\n")).collect();
+        bench.far.note(&format!("use/reports/{path}"), &format!("registry-mirror use 1\n{lines}"));
+    };
+    for number in 0..10_u64 {
+        let lines = number * 10_000..(number + 1) * 10_000;
+        let mut digests = lines.map(|line| Digest::sha256(&line.to_le_bytes()));
+        report(&format!("much.{number}"), &mut digests);
+    }
+    report("other.0", &mut std::iter::once(*digest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_late_is_spared_however_much_is() {
+    let (bench, digests) = ripe(10).await;
+    let used = *digests.iter().max().unwrap();
+    let report = |step: Step| {
+        if matches!(step, Step::Walked { parts: 1, .. }) {
+            report_much(&bench, &used);
+        }
+    };
+    let swept = bench.mirror.sweep(&report).await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (9, 1));
+    assert!(bench.far.holds(&used));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_knows_of_all_use() {
+    let (bench, digests) = ripe(10).await;
+    let before = bench.mirror.would_sweep(&quiet).await.unwrap();
+    assert_eq!(before.removed.objects, 10);
+    report_much(&bench, &digests[0]);
+    bench.mirror.usage().touch([Key { area: Area::Public, digest: digests[1] }]);
+    let records = bench.far.records.lock().unwrap().clone();
+    let swept = bench.mirror.would_sweep(&quiet).await.unwrap();
+    assert_eq!((swept.removed.objects, swept.left.objects), (8, 2));
+    assert_eq!(*bench.far.records.lock().unwrap(), records, "it changed something");
+    bench.mirror.report_use().await.unwrap();
+    assert_eq!(bench.far.records.lock().unwrap().len(), records.len() + 1, "it took the use away");
+}
