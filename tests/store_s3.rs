@@ -13,7 +13,7 @@ use registry_mirror::{
 use tokio::runtime::Handle;
 
 use crate::support::{
-    bucket::{Bucket, Fault, NAME, SECRET, Sealing},
+    bucket::{Bucket, Fault, Ignored, NAME, SECRET, Sealing},
     conformance::{self, content, file_payload, key, read, read_found},
 };
 

@@ -43,6 +43,13 @@ pub enum Sealing {
     Never,
 }
 
+/// A condition of a write that a bucket takes and does not look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    IfMatch,
+    IfNoneMatch,
+}
+
 /// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -78,6 +85,8 @@ struct State {
     cloud: cloud::Cloud,
     sealing: Sealing,
     unconditional: bool,
+    /// Conditions that it takes and does not look at.
+    ignored: Option<Ignored>,
     hashing: bool,
     owner: Option<String>,
     /// Whether calls that name no owner are refused, too.
@@ -94,6 +103,7 @@ struct State {
 #[derive(Debug)]
 struct Planned {
     operation: &'static str,
+    skip: usize,
     fault: Fault,
     times: usize,
 }
@@ -113,6 +123,12 @@ impl Bucket {
     /// The same bucket, which answers conditional writes by 501.
     pub fn unconditional(self) -> Self {
         self.state().unconditional = true;
+        self
+    }
+
+    /// The same bucket, which takes conditions of this kind and does not look at them.
+    pub fn ignoring(self, condition: Ignored) -> Self {
+        self.state().ignored = Some(condition);
         self
     }
 
@@ -147,7 +163,12 @@ impl Bucket {
 
     /// The next `times` calls of `operation` (`"*"`: of any) fail.
     pub fn fail(&self, operation: &'static str, fault: Fault, times: usize) {
-        self.state().faults.push(Planned { operation, fault, times });
+        self.fail_after(operation, 0, fault, times);
+    }
+
+    /// The same, once so many such calls have gone through.
+    pub fn fail_after(&self, operation: &'static str, skip: usize, fault: Fault, times: usize) {
+        self.state().faults.push(Planned { operation, skip, fault, times });
     }
 
     /// Nothing fails any more.
@@ -222,6 +243,10 @@ impl State {
             plan.times > 0 && (plan.operation == operation || plan.operation == "*")
         };
         let plan = self.faults.iter_mut().find(due)?;
+        if plan.skip > 0 {
+            plan.skip -= 1;
+            return None;
+        }
         plan.times -= 1;
         Some(plan.fault.clone())
     }

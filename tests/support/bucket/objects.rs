@@ -21,7 +21,7 @@ use s3s::{
     },
 };
 
-use super::{Bucket, NAME, SECRET, Sealing, State};
+use super::{Bucket, Ignored, NAME, SECRET, Sealing, State};
 
 /// How an object is encrypted: the algorithm, and the KMS key with its bucket-key flag.
 pub(super) type Sealed = Option<(String, Option<(String, bool)>)>;
@@ -152,6 +152,8 @@ impl State {
         if self.unconditional && (if_match.is_some() || if_none_match.is_some()) {
             return Err(error(S3ErrorCode::NotImplemented));
         }
+        let if_match = if_match.filter(|_| self.ignored != Some(Ignored::IfMatch));
+        let if_none_match = if_none_match.filter(|_| self.ignored != Some(Ignored::IfNoneMatch));
         let there = self.objects.get(key);
         if if_none_match.is_some() && there.is_some() {
             return Err(error(S3ErrorCode::PreconditionFailed));
