@@ -236,3 +236,15 @@ async fn what_is_encrypted_otherwise_is_told() {
     assert!(summary.starts_with("2 objects (300 bytes) read, 0 were wrong, 1 are"), "{summary}");
     assert_eq!(cleaner.held(&[digest]), 1, "it is not damaged");
 }
+
+#[tokio::test]
+async fn an_upload_whose_age_is_not_told_may_go_on() {
+    let bucket = Bucket::new().paged(1).terse();
+    let cleaner = Cleaner::of(&bucket);
+    for key in ["a", "b"] {
+        bucket.begin(&format!("registry-mirror/v1/{key}"));
+    }
+    cleaner.pass(48 * HOUR).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 0);
+    assert_eq!(bucket.uploads().len(), 2);
+}

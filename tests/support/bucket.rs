@@ -92,6 +92,8 @@ struct State {
     /// Whether calls that name no owner are refused, too.
     must_name_owner: bool,
     page: Option<usize>,
+    /// Whether listings of uploads lack the time of each, and where the next page begins.
+    terse: bool,
     faults: Vec<Planned>,
     calls: BTreeMap<&'static str, usize>,
     /// Makes every ETag and upload id differ; an ETag is no hash by default, as under KMS.
@@ -153,6 +155,13 @@ impl Bucket {
     /// The same bucket, whose listings have pages of at most `page` entries.
     pub fn paged(self, page: usize) -> Self {
         self.state().page = Some(page);
+        self
+    }
+
+    /// The same bucket, which tells of uploads neither when they were begun nor where the next page
+    /// of them begins.
+    pub fn terse(self) -> Self {
+        self.state().terse = true;
         self
     }
 

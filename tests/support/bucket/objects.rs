@@ -454,12 +454,12 @@ impl S3 for Bucket {
             .map(|((key, id), upload)| MultipartUpload {
                 key: Some(key.clone()),
                 upload_id: Some(id.clone()),
-                initiated: Some(upload.begun.into()),
+                initiated: (!state.terse).then(|| upload.begun.into()),
                 ..MultipartUpload::default()
             })
             .collect();
         let truncated = found.next().is_some();
-        let last = uploads.last().filter(|_| truncated);
+        let last = uploads.last().filter(|_| truncated && !state.terse);
         Ok(S3Response::new(ListMultipartUploadsOutput {
             is_truncated: Some(truncated),
             next_key_marker: last.and_then(|upload| upload.key.clone()),
