@@ -169,8 +169,9 @@ pub enum SweepError {
 impl Inner {
     /// Cleans up once.
     pub(super) async fn sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
-        let settings = self.parts.settings.load_full();
         let _turn = self.sweeping.lock().await;
+        // Not before the turn has come: they may change while another clean-up goes on.
+        let settings = self.parts.settings.load_full();
         self.report_use().await?;
         let mut lease = if self.may_lease(&settings).await? {
             let (store, records) = (self.parts.far.clone(), self.parts.records.clone());
@@ -230,10 +231,6 @@ impl Inner {
         state.doomed = expired.max(state.surplus_bytes);
         (state.objects, state.bytes) = (left.objects, left.bytes);
         hold.renew().await?;
-        let uploads = self.end_stray_uploads(now, &mut hold).await?;
-        let needless = self.remove_needless_records(settings, now, &mut hold).await?;
-        self.drop_reports(&gathered.paths, &mut hold).await?;
-        hold.renew().await?;
         if marks_anew {
             // The grace is for those who have yet to read of the marks, which nobody can before now.
             state.marked = walk::now(self).await?;
@@ -241,6 +238,8 @@ impl Inner {
         state.write(&*records).await?;
         self.marks.learn(state.latest_mark);
         self.parts.metrics.cleanup().left(left.objects, left.bytes, state.doomed);
+        self.drop_reports(&gathered.paths, &mut hold).await?;
+        let (uploads, needless) = self.clear_leftovers(settings, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
         Ok(Swept { left, removed, marked, due, uploads, records: needless, held_back })

@@ -370,6 +370,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Ok(Ground::default())
     }
 
+    /// Removes what trials of the store from before `old` left behind, since nobody came to its
+    /// removal; how much.
+    async fn remove_probes(&self, _old: SystemTime) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// Writes, reads and removes a small thing, to learn what this store can do.
     async fn probe(&self) -> Result<Abilities, StoreError>;
 }

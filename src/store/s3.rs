@@ -312,6 +312,10 @@ impl Store for S3 {
         self.write("CreateBucket", |inner| async move { inner.provision().await }).await
     }
 
+    async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        self.write("DeleteObjects", |inner| async move { inner.remove_probes(old).await }).await
+    }
+
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.write("PutObject", |inner| async move { inner.probe().await }).await
     }

@@ -115,6 +115,11 @@ impl Store for Gated {
         self.0.abort(upload).await
     }
 
+    async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        pass().await;
+        self.0.remove_probes(old).await
+    }
+
     async fn probe(&self) -> Result<Abilities, StoreError> {
         pass().await;
         self.0.probe().await

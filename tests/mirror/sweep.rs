@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 
 use super::{
     APP, Bench, TYPE, body, count,
-    gated::{Gated, WATCH},
+    gated::{GATE, Gate, Gated, WATCH},
     name, noise,
 };
 

@@ -233,6 +233,11 @@ impl Known {
         Ok(Self { uses, written })
     }
 
+    /// Whether there is a record and nothing left to be written down in it.
+    pub(super) fn is_needless(&self) -> bool {
+        self.written.is_some() && self.uses.is_empty()
+    }
+
     /// Writes it down if it has changed.
     ///
     /// # Errors

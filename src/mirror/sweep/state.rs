@@ -14,7 +14,7 @@ use super::SweepError;
 use crate::{
     clock::to_unix,
     settings::Settings,
-    store::{LINK_LIFETIME, Records, StoreError, When},
+    store::{LINK_LIFETIME, Records, StoreError, Version, When, Written},
 };
 
 const PATH: &str = "sweep/state";
@@ -48,6 +48,9 @@ pub(in crate::mirror) struct State {
     pub(super) objects: u64,
     /// And how many bytes.
     pub(super) bytes: u64,
+    /// Which writing of the record this was read from; none if there was none.
+    #[serde(skip)]
+    read_from: Option<Version>,
 }
 
 /// What is to go.
@@ -66,14 +69,23 @@ impl State {
     pub(super) async fn read(records: &dyn Records) -> Result<Self, SweepError> {
         match records.get(PATH).await? {
             None => Ok(Self::default()),
-            Some((value, _)) => serde_json::from_slice(&value)
-                .map_err(|_| SweepError::Unreadable { path: PATH.into() }),
+            Some((value, version)) => match serde_json::from_slice::<Self>(&value) {
+                Ok(state) => Ok(Self { read_from: Some(version), ..state }),
+                Err(_) => Err(SweepError::Unreadable { path: PATH.into() }),
+            },
         }
     }
 
+    /// Writes it down in place of what it was read from.
+    ///
+    /// # Errors
+    /// [`SweepError::Lost`] if another wrote it meanwhile.
     pub(super) async fn write(&self, records: &dyn Records) -> Result<(), SweepError> {
-        records.put(PATH, json("state", self)?, When::Always).await?;
-        Ok(())
+        let when = self.read_from.clone().map_or(When::Absent, When::Is);
+        match records.put(PATH, json("state", self)?, when).await? {
+            Written::Done(_) => Ok(()),
+            Written::Conflict => Err(SweepError::Lost),
+        }
     }
 
     /// What may be removed at `now`: as it was marked, if that is long enough ago, and as far as the

@@ -177,7 +177,13 @@ impl<'a> Walk<'a> {
             self.remove(waiting).await?;
         }
         if self.writes {
-            self.hold.keep().await?;
+            if visit.known.is_needless() {
+                // A removal has no condition, so one that was frozen here would take away what
+                // another wrote.
+                self.hold.renew().await?;
+            } else {
+                self.hold.keep().await?;
+            }
             visit.known.write(&*self.mirror.parts.records, &visit.part).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Finding out what the bucket can do, by doing it.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{collections::HashMap, sync::atomic::Ordering, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -33,6 +33,22 @@ impl Inner {
         let abilities = result?;
         removed?;
         Ok(abilities)
+    }
+
+    /// Removes what probes left behind that ended before `old`, and too soon.
+    pub(super) async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        let (mut removed, mut from) = (0, None);
+        loop {
+            let page = self.objects(keys::probe(""), from).await?;
+            let left = page.entries.into_iter().filter(|object| object.stored < old);
+            let left: Vec<String> = left.map(|object| object.key).collect();
+            self.delete(&left).await?;
+            removed += left.len() as u64;
+            from = page.next;
+            if from.is_none() {
+                return Ok(removed);
+            }
+        }
     }
 
     async fn try_out(

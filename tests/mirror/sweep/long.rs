@@ -160,3 +160,54 @@ async fn a_dry_run_knows_of_all_use() {
     bench.mirror.report_use().await.unwrap();
     assert_eq!(bench.far.records.lock().unwrap().len(), records.len() + 1, "it took the use away");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_wrote_meanwhile_stays() {
+    let bench = Bench::new();
+    bench.sweep().await;
+    bench.later(2 * DAY).await;
+    let digest = (0..u32::MAX).map(|n| Digest::sha256(&n.to_le_bytes()));
+    let digest = { digest }.find(|digest| digest.bytes()[0] == 100).unwrap();
+    let known = format!("registry-mirror use 1\n1800000000 {digest}\n");
+    bench.far.note("use/public/64", &known);
+    let stolen = r#"{"holder":"node-9.1","until":0}"#;
+    let steal = |step: Step| {
+        if matches!(step, Step::Walked { parts: 100, .. }) {
+            bench.far.note("sweep/lease", stolen);
+        }
+    };
+    assert_eq!(bench.mirror.sweep(&steal).await, Err(SweepError::Lost));
+    assert_eq!(bench.far.record("use/public/64").as_ref(), Some(&known), "a part went");
+    bench.sweep().await;
+    assert_eq!(bench.far.record("use/public/64"), None, "it is of no use");
+
+    let others = r#"{"since":1800000000,"swept":1800172800}"#;
+    let write = |step: Step| {
+        if matches!(step, Step::Walked { parts: 100, .. }) {
+            bench.far.note("sweep/state", others);
+        }
+    };
+    assert_eq!(bench.mirror.sweep(&write).await, Err(SweepError::Lost));
+    assert_eq!(bench.far.record("sweep/state").unwrap(), others, "the state was overwritten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_are_those_of_the_time_when_it_begins() {
+    let bench = Bench::new();
+    *bench.far.honest.lock().unwrap() = false;
+    bench.change(|settings| settings.sweeper = "node-2".into());
+    let node = bench.watched("node-2");
+    let gate = Arc::new(Gate { left: 100.into(), open: tokio::sync::Notify::new() });
+    let run = |node: Mirror| async move { node.sweep(&quiet).await };
+    let first = tokio::spawn(GATE.scope(gate.clone(), run(node.clone())));
+    let pause = || tokio::time::sleep(Duration::from_millis(50));
+    pause().await;
+    let second = tokio::spawn(run(node.clone()));
+    pause().await;
+    bench.change(|settings| settings.sweeper = "node-3".into());
+    assert!(!first.is_finished() && !second.is_finished());
+    gate.left.store(i64::MAX, Ordering::SeqCst);
+    gate.open.notify_one();
+    first.await.unwrap().unwrap();
+    assert_eq!(second.await.unwrap(), Err(SweepError::NotSweeper));
+}
