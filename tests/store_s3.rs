@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use registry_mirror::{
     store::{
-        Abilities, Area, Key, Meta, Payload, Put, Records, Store, StoreError, When, Written,
+        Abilities, Area, Key, Meta, NotRemoved, Payload, Put, Records, Store, StoreError, When,
+        Written,
         s3::{self, S3, Tuning},
     },
     telemetry::Metrics,

@@ -343,7 +343,7 @@ impl Keeper {
         if let Some(near) = &self.near {
             near.forget(key).await?;
         }
-        self.far.remove(std::slice::from_ref(key)).await
+        Ok(self.far.remove(std::slice::from_ref(key)).await?)
     }
 
     /// Forgets content that turned out to be wrong.
@@ -352,7 +352,8 @@ impl Keeper {
             Some(near) => near.forget(key).await,
             None => Ok(()),
         };
-        for forgotten in [near, self.far.remove(std::slice::from_ref(key)).await] {
+        let far = self.far.remove(std::slice::from_ref(key)).await;
+        for forgotten in [near, far.map_err(StoreError::from)] {
             if let Err(error) = forgotten {
                 tracing::warn!(%error, digest = %key.digest, "damaged content cannot be removed");
             }

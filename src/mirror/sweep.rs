@@ -128,6 +128,8 @@ pub struct Swept {
     pub left: Tally,
     /// What was removed, or would be.
     pub removed: Tally,
+    /// How many objects were to be removed, and the store refused to.
+    pub refused: u64,
     /// What is marked now, in bytes; it goes at [`Swept::due`] if nobody uses it until then.
     pub marked: u64,
     /// When the next clean-up is due; none where nothing was changed.
@@ -220,7 +222,7 @@ impl Inner {
         }
         walk.late.known.extend(gathered.paths.iter().cloned());
         walk.all(gathered.uses).await?;
-        let Walk { mut hold, spread, left, removed, held_back, .. } = walk;
+        let Walk { mut hold, spread, left, removed, refused, held_back, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
         let marks_anew = !state.ripens(settings, now);
@@ -242,7 +244,7 @@ impl Inner {
         let (uploads, needless) = self.clear_leftovers(settings, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
-        Ok(Swept { left, removed, marked, due, uploads, records: needless, held_back })
+        Ok(Swept { left, removed, refused, marked, due, uploads, records: needless, held_back })
     }
 
     /// Tells what a clean-up would remove if all that it marked went at once. Changes nothing.

@@ -9,6 +9,7 @@ mod link;
 mod record;
 pub mod s3;
 mod sealed;
+mod unremoved;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
@@ -23,6 +24,7 @@ pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
 pub use sealed::Sealed;
+pub use unremoved::NotRemoved;
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -328,8 +330,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// size that is there already is left as it is; of another size, it is replaced.
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError>;
 
-    /// Removes what is there of `keys`; what is not there is no error.
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError>;
+    /// Removes what is there of `keys`; what is not there is no error, and one that cannot be
+    /// removed keeps none of the others.
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved>;
 
     /// Lists one shard of one area, a page at a time (at most 1000 entries).
     async fn list(

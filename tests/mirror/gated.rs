@@ -14,8 +14,8 @@ use bytes::Bytes;
 use registry_mirror::{
     oci::{Digest, Name},
     store::{
-        Abilities, Area, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put, Records,
-        Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, Entry, Found, Info, Key, Link, Listed, Meta, NotRemoved, Page, Payload,
+        Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
 };
 use tokio::sync::Notify;
@@ -76,7 +76,7 @@ impl Store for Gated {
         Store::put(&*self.0, key, payload, meta).await
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         pass().await;
         Store::remove(&*self.0, keys).await
     }

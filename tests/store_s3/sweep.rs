@@ -280,3 +280,19 @@ async fn what_a_trial_left_behind_goes_when_it_is_a_day_old() {
     let probes: Vec<_> = bucket.keys().into_iter().filter(|key| key.contains("/probe/")).collect();
     assert_eq!(probes, [left("new-race")]);
 }
+
+#[tokio::test]
+async fn what_the_bucket_refuses_to_remove_stays_alone() {
+    for code in ["AccessDenied", "InternalError"] {
+        let bucket = Bucket::new();
+        let (cleaner, unused, used) = Cleaner::ready(&bucket, 40).await;
+        let key = Key { area: Area::Public, digest: unused[7] };
+        bucket.keep(&place(&key), code);
+        let swept = cleaner.sweep().await.unwrap();
+        assert_eq!((swept.removed.objects, swept.refused, swept.left.objects), (39, 1, 41));
+        assert_eq!((cleaner.held(&unused), cleaner.held(&used)), (1, 40), "{code}");
+        bucket.heal();
+        cleaner.pass(HOUR).await;
+        assert_eq!(cleaner.sweep().await.unwrap().removed.objects, 1, "it is tried again");
+    }
+}

@@ -92,6 +92,8 @@ struct State {
     /// Whether calls that name no owner are refused, too.
     must_name_owner: bool,
     page: Option<usize>,
+    /// Keys that DeleteObjects refuses one by one.
+    undeletable: BTreeMap<String, &'static str>,
     /// Whether listings of uploads lack the time of each, and where the next page begins.
     terse: bool,
     faults: Vec<Planned>,
@@ -165,6 +167,11 @@ impl Bucket {
         self
     }
 
+    /// DeleteObjects refuses to remove this object, with that code, and removes all others.
+    pub fn keep(&self, key: &str, code: &'static str) {
+        self.state().undeletable.insert(key.to_owned(), code);
+    }
+
     /// Changes what the bucket does about encryption.
     pub fn set_sealing(&self, sealing: Sealing) {
         self.state().sealing = sealing;
@@ -182,7 +189,9 @@ impl Bucket {
 
     /// Nothing fails any more.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.undeletable.clear();
     }
 
     /// How many calls of `operation` arrived, those that failed included.

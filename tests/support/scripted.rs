@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference, Tag},
     store::{
-        Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
-        Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, Body, Entry, Found, Info, Key, Link, Listed, Meta, NotRemoved, Page,
+        Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -524,7 +524,7 @@ impl Store for Memory {
         Ok(Put::Stored)
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         let mut content = self.content.lock().unwrap();
         keys.iter().for_each(|key| drop(content.remove(&path(key))));
         Ok(())

@@ -10,7 +10,7 @@ use super::{
     Reason, Step, SweepError,
     walk::{self, Walk},
 };
-use crate::store::Key;
+use crate::store::{Key, NotRemoved, StoreError};
 
 /// What one DeleteObjects takes.
 const BATCH: usize = 1000;
@@ -57,18 +57,33 @@ impl Walk<'_> {
                 self.hold.renew().await?;
                 batch = self.still_unused(batch).await?;
                 let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
-                if let Err(error) = self.mirror.parts.far.remove(&keys).await {
-                    if error.retryable() {
+                let removed = self.mirror.parts.far.remove(&keys).await;
+                let stayed = match removed {
+                    Ok(()) => HashSet::new(),
+                    Err(NotRemoved::Failed(error)) if error.retryable() => {
                         return Err(error.into());
                     }
-                    tracing::warn!(%error, "what nobody uses cannot be removed");
-                    batch.into_iter().for_each(|victim| self.spare(&victim));
-                    continue;
-                }
+                    Err(NotRemoved::Failed(why)) => self.stays(keys, &why),
+                    Err(NotRemoved::Stayed { keys, why }) => self.stays(keys, &why),
+                };
+                let (spared, went): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|victim| stayed.contains(&victim.key));
+                spared.iter().for_each(|victim| self.spare(victim));
+                batch = went;
             }
             batch.into_iter().for_each(|victim| self.went(victim));
         }
         Ok(())
+    }
+
+    /// The store refuses to remove these; said for the first of a walk.
+    fn stays(&mut self, keys: Vec<Key>, why: &StoreError) -> HashSet<Key> {
+        if self.refused == 0 {
+            let digest = keys.first().map(|key| key.digest.to_string());
+            tracing::warn!(%why, digest, "what nobody uses cannot be removed");
+        }
+        self.refused += keys.len() as u64;
+        keys.into_iter().collect()
     }
 
     fn went(&mut self, victim: Victim) {

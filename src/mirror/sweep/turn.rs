@@ -110,12 +110,13 @@ fn hint(error: &SweepError) -> Option<&'static str> {
 }
 
 fn tell(swept: &Swept, took: Duration) {
-    let Swept { left, removed, marked, uploads, records, .. } = swept;
+    let Swept { left, removed, refused, marked, uploads, records, .. } = swept;
     tracing::info!(
         objects = left.objects,
         bytes = left.bytes,
         removed = removed.objects,
         removed_bytes = removed.bytes,
+        refused,
         marked_bytes = marked,
         uploads,
         records,

@@ -44,6 +44,8 @@ pub(super) struct Walk<'a> {
     pub(super) spread: Spread,
     pub(super) left: Tally,
     pub(super) removed: Tally,
+    /// How many objects the store refused to remove.
+    pub(super) refused: u64,
     /// Manifests to be removed when what they name was: as long as one is there, a pull of what is
     /// missing costs nothing of the limit.
     waiting: Vec<Victim>,
@@ -65,6 +67,7 @@ impl<'a> Walk<'a> {
             spread: Spread::default(),
             left: Tally::default(),
             removed: Tally::default(),
+            refused: 0,
             waiting: Vec::new(),
             late: Late::default(),
         }

@@ -1,6 +1,6 @@
 //! Listings, and what is removed after them.
 
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
 
@@ -20,6 +20,13 @@ pub(super) struct Object {
     pub(super) key: String,
     size: Option<i64>,
     pub(super) stored: SystemTime,
+}
+
+/// What the store refused to remove, and why the first of it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) keys: HashSet<String>,
+    pub(super) why: StoreError,
 }
 
 /// One page of uploads, and the upload and key behind which the next begins.
@@ -146,14 +153,19 @@ impl Inner {
         Ok(self.abort_upload(&key, &upload).await?)
     }
 
-    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others.
-    pub(super) async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        let mut first = Ok(());
+    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others. What
+    /// the store refused to remove, if it did all else.
+    pub(super) async fn delete(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
+        let (mut first, mut refused) = (Ok(()), None::<Refused>);
         for batch in keys.chunks(BATCH) {
-            let result = self.delete_batch(batch).await;
-            first = first.and(result);
+            match (self.delete_batch(batch).await, &mut refused) {
+                (Ok(Some(more)), Some(refused)) => refused.keys.extend(more.keys),
+                (Ok(Some(some)), none) => *none = Some(some),
+                (Ok(None), _) => {}
+                (Err(error), _) => first = first.and(Err(error)),
+            }
         }
-        first
+        first.map(|()| refused)
     }
 
     /// Removes what lies under `key`, if anything.
@@ -169,7 +181,7 @@ impl Inner {
         }
     }
 
-    async fn delete_batch(&self, keys: &[String]) -> Result<(), StoreError> {
+    async fn delete_batch(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
         let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
         let objects = objects.collect::<Result<Vec<_>, _>>();
         let delete = objects
@@ -184,11 +196,14 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(DELETE, &error))?;
-        let failed = answer.errors().iter().map(|error| error.code().unwrap_or_default());
-        match failed.into_iter().find(|code| *code != "NoSuchKey") {
-            Some(code) => Err(Failure::coded(DELETE, code).into()),
-            None => Ok(()),
-        }
+        let refused = answer.errors().iter().filter(|error| error.code() != Some("NoSuchKey"));
+        let Some(why) = refused.clone().next() else { return Ok(None) };
+        let why = StoreError::from(Failure::coded(DELETE, why.code().unwrap_or_default()));
+        let refused: Option<HashSet<String>> =
+            refused.map(|error| error.key().map(str::to_owned)).collect();
+        // An error that names nothing may mean any.
+        let keys = refused.ok_or_else(|| why.clone())?;
+        Ok(Some(Refused { keys, why }))
     }
 }
 

@@ -29,7 +29,7 @@ impl Inner {
         let keys = ["object", "race", "parts"].map(|what| keys::probe(&format!("{name}-{what}")));
         let result = self.try_out(&encryption, &keys).await;
         self.encryption.adopt(&encryption, result.is_ok());
-        let removed = self.delete(&keys).await;
+        let removed = self.delete_all(&keys).await;
         let abilities = result?;
         removed?;
         Ok(abilities)
@@ -42,13 +42,17 @@ impl Inner {
             let page = self.objects(keys::probe(""), from).await?;
             let left = page.entries.into_iter().filter(|object| object.stored < old);
             let left: Vec<String> = left.map(|object| object.key).collect();
-            self.delete(&left).await?;
+            self.delete_all(&left).await?;
             removed += left.len() as u64;
             from = page.next;
             if from.is_none() {
                 return Ok(removed);
             }
         }
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.delete(keys).await?.map_or(Ok(()), |refused| Err(refused.why))
     }
 
     async fn try_out(

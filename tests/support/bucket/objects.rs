@@ -392,10 +392,22 @@ impl S3 for Bucket {
             return Err(error(S3ErrorCode::MalformedXML));
         }
         let mut state = self.state();
+        let mut errors = Vec::new();
         for object in objects {
-            state.objects.remove(&object.key);
+            match state.undeletable.get(&object.key) {
+                Some(code) => errors.push(s3s::dto::Error {
+                    code: Some((*code).to_owned()),
+                    key: Some(object.key),
+                    message: Some(SECRET.to_owned()),
+                    version_id: None,
+                }),
+                None => drop(state.objects.remove(&object.key)),
+            }
         }
-        Ok(S3Response::new(DeleteObjectsOutput::default()))
+        Ok(S3Response::new(DeleteObjectsOutput {
+            errors: Some(errors),
+            ..DeleteObjectsOutput::default()
+        }))
     }
 
     async fn list_objects_v2(
