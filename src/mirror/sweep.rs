@@ -202,8 +202,9 @@ impl Inner {
         tell: Tell<'_>,
     ) -> Result<Swept, SweepError> {
         let records = self.parts.records.clone();
-        let mut state = State::read(&*records).await?;
+        let state = State::read(&*records).await?;
         let now = walk::now(self).await?;
+        let mut state = state.at(now);
         state.go_on(settings, now);
 
         let mut walk = Walk::new(self, tell, now, state.since);
@@ -250,8 +251,9 @@ impl Inner {
     /// Tells what a clean-up would remove if all that it marked went at once. Changes nothing.
     pub(super) async fn would_sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
         let settings = self.parts.settings.load_full();
-        let mut state = State::read(&*self.parts.records).await?;
+        let state = State::read(&*self.parts.records).await?;
         let now = walk::now(self).await?;
+        let mut state = state.at(now);
         let held_back = self.held_back(now).await?;
         state.go_on(&settings, now);
         let nothing = |_| {};

@@ -253,7 +253,8 @@ async fn one_node_at_a_time() {
     let bench = Bench::new();
     let other = bench.other("node-2");
     bench.sweep().await;
-    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{}}}"#, u32::MAX));
+    let until = registry_mirror::clock::to_unix(bench.now() + MINUTE);
+    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{until}}}"#));
     for mirror in [&bench.mirror, &other] {
         assert!(matches!(mirror.sweep(&quiet).await, Err(SweepError::Busy { .. })));
     }

@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::SweepError;
+use super::{
+    SweepError,
+    state::{LONGEST, SLACK},
+};
 use crate::{
     clock::{from_unix, to_unix},
     store::{Records, Store, StoreError, Version, When, Written},
@@ -73,9 +76,10 @@ impl Lease {
         let when = match records.get(PATH).await? {
             None => When::Absent,
             Some((value, version)) => {
-                // What nobody can read binds nobody.
+                // What nobody can read binds nobody, nor what was written by a clock that was wrong.
                 let held = serde_json::from_slice::<Held>(&value).ok();
-                let taken = held.filter(|held| held.holder != holder);
+                let latest = to_unix(now + LONGEST + SLACK);
+                let taken = held.filter(|held| held.holder != holder && held.until <= latest);
                 if let Some(until) = taken.map(|held| from_unix(held.until))
                     && until > now
                 {
@@ -106,7 +110,8 @@ impl Lease {
     /// As [`Lease::renew`].
     pub(super) async fn keep(&mut self) -> Result<(), SweepError> {
         let left = self.until.duration_since(self.store.now().await?).unwrap_or_default();
-        if left < self.term * 2 / 3 { self.renew().await } else { Ok(()) }
+        let is_fresh = (self.term * 2 / 3..=self.term + SLACK).contains(&left);
+        if is_fresh { Ok(()) } else { self.renew().await }
     }
 
     /// Lets others have it.

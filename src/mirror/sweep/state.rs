@@ -22,6 +22,10 @@ const PATH: &str = "sweep/state";
 /// How often a node reports its use, at most and at least.
 const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
+/// How far the store's clock may seem to go back. What was written down at a later time than that was
+/// written when the clock was wrong.
+pub(super) const SLACK: Duration = Duration::from_secs(60);
+
 /// All times are seconds since 1970 by the store's clock. A time of 0 is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +78,17 @@ impl State {
                 Err(_) => Err(SweepError::Unreadable { path: PATH.into() }),
             },
         }
+    }
+
+    /// What of it can be believed at `now`: a time that is yet to come is none.
+    pub(super) fn at(mut self, now: u64) -> Self {
+        let latest = now + SLACK.as_secs();
+        for time in [&mut self.since, &mut self.swept, &mut self.marked] {
+            if *time > latest {
+                *time = 0;
+            }
+        }
+        self
     }
 
     /// Writes it down in place of what it was read from.
@@ -143,9 +158,12 @@ pub(super) fn grace(settings: &Settings) -> Duration {
     report_every(settings) * 2 + addresses
 }
 
+/// The longest that a lease may last.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
+
 /// How long the lease lasts.
 pub(super) fn term(settings: &Settings) -> Duration {
-    settings.cleanup_interval.0.clamp(Duration::from_secs(5), Duration::from_secs(60))
+    settings.cleanup_interval.0.clamp(Duration::from_secs(5), LONGEST)
 }
 
 /// The time of the store's clock as it is written down.

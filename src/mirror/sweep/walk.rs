@@ -9,7 +9,7 @@ use super::{
     removal::{Late, Victim},
     reports::{ByPart, Known, Part},
     spread::Spread,
-    state::{self, Removable},
+    state::{self, Removable, SLACK},
 };
 use crate::{
     clock::to_unix,
@@ -32,6 +32,8 @@ pub(super) struct Walk<'a> {
     /// Since when use was written down.
     pub(super) since: u64,
     pub(super) now: u64,
+    /// What was used or written after this, was so by a clock that was wrong.
+    latest: u64,
     /// What goes.
     pub(super) removable: Removable,
     /// Whether anything is changed; if not, what would go is told.
@@ -60,6 +62,7 @@ impl<'a> Walk<'a> {
             tell,
             since,
             now,
+            latest: now + SLACK.as_secs(),
             removable: Removable::default(),
             writes: false,
             held_back: None,
@@ -162,6 +165,7 @@ impl<'a> Walk<'a> {
         reported: Option<HashMap<Key, Used>>,
     ) -> Result<Visit, SweepError> {
         self.hold.keep().await?;
+        self.latest = now(self.mirror).await? + SLACK.as_secs();
         let records = &*self.mirror.parts.records;
         let known = Known::read(records, &part, reported.unwrap_or_default()).await?;
         Ok(Visit { part, known, kept: HashMap::new(), victims: Vec::new() })
@@ -172,7 +176,7 @@ impl<'a> Walk<'a> {
         let remembered = self.now.saturating_sub(ON_ITS_WAY.as_secs());
         let absent = std::mem::take(&mut visit.known.uses).into_iter();
         let mut kept = visit.kept;
-        kept.extend(absent.filter(|(_, used)| used.last > remembered));
+        kept.extend(absent.filter(|(_, used)| used.last > remembered && used.last <= self.latest));
         visit.known.uses = kept;
         self.remove(visit.victims).await?;
         if self.waiting.len() >= WAITING {
@@ -220,9 +224,17 @@ struct Visit {
 
 impl Visit {
     fn see(&mut self, walk: &mut Walk<'_>, listed: Listed) {
-        let used = self.known.uses.remove(&listed.key);
-        let written = to_unix(listed.stored);
-        let last = used.as_ref().map_or(0, |used| used.last).max(written);
+        let mut used = self.known.uses.remove(&listed.key);
+        let mut written = to_unix(listed.stored);
+        if written > walk.latest {
+            // The clock was wrong then. What counts is when this was first seen, which is noted.
+            used.get_or_insert(Used { last: walk.now, repositories: Vec::new() });
+            written = 0;
+        }
+        if let Some(used) = used.as_mut().filter(|used| used.last > walk.latest) {
+            used.last = walk.now;
+        }
+        let last = used.as_ref().map_or(0, |used| used.last).max(written).min(walk.now);
         let reason = walk.reason(last, listed.size);
         let victim = Victim {
             key: listed.key.clone(),

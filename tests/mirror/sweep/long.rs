@@ -211,3 +211,23 @@ async fn settings_are_those_of_the_time_when_it_begins() {
     first.await.unwrap().unwrap();
     assert_eq!(second.await.unwrap(), Err(SweepError::NotSweeper));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_by_a_clock_that_was_ahead_is_no_obstacle() {
+    let bench = Bench::new();
+    // Clean-ups, content, and its use, a year ahead; then the clock is put right.
+    bench.clock.advance(365 * DAY);
+    bench.sweep().await;
+    let [written, used] = ["written", "used"].map(|text| bench.there(text, 100));
+    let ahead = registry_mirror::clock::to_unix(bench.now());
+    let report = format!("registry-mirror use 1\n{ahead} {used}\n");
+    bench.clock.shift(-365 * 86_400);
+    bench.far.note("use/reports/ahead.0", &report);
+    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{ahead}}}"#));
+    let swept = bench.mirror.sweep(&quiet).await.expect("nobody holds the lease");
+    assert!(swept.due.unwrap() <= bench.now() + HOUR, "{swept:?}");
+    bench.pass(7 * DAY - HOUR).await;
+    assert!(bench.far.holds(&written) && bench.far.holds(&used), "it had its full time");
+    bench.pass(4 * HOUR).await;
+    assert_eq!(bench.far.keys(), [], "it stays until the clock has come so far");
+}
