@@ -15,8 +15,8 @@ use bytes::Bytes;
 use registry_mirror::{
     oci::{Algorithm, Digest},
     store::{
-        Area, Body, Entry, Key, Meta, Payload, Put, Records, Shard, Store, StoreError, When,
-        Written,
+        Area, Body, Entry, Key, Meta, NotRemoved, Payload, Put, Records, Shard, Store, StoreError,
+        When, Written,
         fs::{Fs, OpenError, free_space, temporary},
     },
 };
@@ -393,6 +393,23 @@ fn note(line: &str, kept: &mut Vec<(Area, Digest)>, count: &mut u64) -> bool {
         }
         _ => false,
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_keeps_nothing_else() {
+    let place = TempDir::new().unwrap();
+    let fs = open(place.path());
+    let (bad, good) = (key(b"bad"), key(b"good"));
+    let meta = Meta { media_type: None, verified: true };
+    Store::put(&fs, &good, Payload::Bytes("good".into()), &meta).await.unwrap();
+    // No file, so unlinking fails, whoever tries.
+    let hex = bad.digest.hex();
+    let path = format!("content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
+    std::fs::create_dir_all(place.path().join(path)).unwrap();
+    let error = Store::remove(&fs, &[bad.clone(), good.clone()]).await.unwrap_err();
+    let NotRemoved::Stayed { keys, .. } = error else { panic!("{error}") };
+    assert_eq!(keys, [bad]);
+    assert_eq!(fs.head(&good).await.unwrap(), None);
 }
 
 /// Reads everything that is listed: it must be what its name says, manifests with their types.

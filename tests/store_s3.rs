@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use registry_mirror::{
     store::{
-        Abilities, Area, Key, Meta, Payload, Put, Records, Store, StoreError, When, Written,
+        Abilities, Area, Key, Meta, NotRemoved, Payload, Put, Records, Store, StoreError, When,
+        Written,
         s3::{self, S3, Tuning},
     },
     telemetry::Metrics,
@@ -13,7 +14,7 @@ use registry_mirror::{
 use tokio::runtime::Handle;
 
 use crate::support::{
-    bucket::{Bucket, Fault, NAME, SECRET, Sealing},
+    bucket::{Bucket, Fault, Ignored, NAME, SECRET, Sealing},
     conformance::{self, content, file_payload, key, read, read_found},
 };
 

@@ -60,12 +60,12 @@ impl Inner {
             return self.blob_head(name, &key, range, &access).await;
         }
         if let Some(blob) = self.linked_blob(&key).await {
-            self.usage.touch([key], self.parts.clock.now());
+            self.usage.touch([key]);
             return Ok(blob);
         }
         let kept = self.kept_blob(name, &key, range, access.trust).await;
         if let Looked::Answer(blob) = kept {
-            self.usage.touch([key], self.parts.clock.now());
+            self.usage.touch([key]);
             return blob;
         }
         let missing = (name.clone(), digest);
@@ -76,7 +76,7 @@ impl Inner {
         let in_store = self.keeper.has_near() || matches!(kept, Looked::Unverified);
         let blob = self.arriving_blob(name, &key, range, &access, in_store).await;
         match &blob {
-            Ok(_) => self.usage.touch([key], self.parts.clock.now()),
+            Ok(_) => self.usage.touch([key]),
             Err(Refusal::NoBlob) => {
                 let until = self.parts.clock.now() + self.parts.settings.load().not_found_ttl.0;
                 self.sizes.missing.insert(missing, until);

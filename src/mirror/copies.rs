@@ -238,7 +238,7 @@ impl Copies {
     pub(super) async fn forget(&self, key: &Key) -> Result<(), StoreError> {
         lock(&self.inner.index).remove(key);
         self.tell();
-        self.inner.store.remove(std::slice::from_ref(key)).await
+        Ok(self.inner.store.remove(std::slice::from_ref(key)).await?)
     }
 
     /// Sees to it that the bounds hold, which may have changed, as the disk's room may.

@@ -222,7 +222,11 @@ impl Inner {
         if let Some(why) = &swept.held_back {
             tell(Line::Fault { what: format!("nothing is removed now: {why}") });
         }
-        tell(Line::Done { summary, fine: true });
+        if swept.refused > 0 {
+            let what = format!("the store refuses to remove {} objects", swept.refused);
+            tell(Line::Fault { what });
+        }
+        tell(Line::Done { summary, fine: swept.refused == 0 });
         Ok(())
     }
 }

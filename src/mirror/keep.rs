@@ -296,7 +296,7 @@ impl Keeper {
         if let Some(near) = &self.near {
             near.forget(key).await?;
         }
-        self.far.remove(std::slice::from_ref(key)).await
+        Ok(self.far.remove(std::slice::from_ref(key)).await?)
     }
 
     /// Forgets a copy on this node's disk that turned out to be wrong.
@@ -318,7 +318,7 @@ impl Keeper {
         if far.is_err() {
             self.shared.spoilt.damaged(key);
         }
-        for error in [near, far].into_iter().filter_map(Result::err) {
+        for error in [near, far.map_err(StoreError::from)].into_iter().filter_map(Result::err) {
             let hint = error.hint();
             tracing::warn!(%error, hint, digest = %key.digest, "damaged content cannot be removed");
         }

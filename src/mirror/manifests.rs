@@ -302,12 +302,11 @@ impl Inner {
         let kept = self.manifests.known.get(key);
         let children = kept.iter().flat_map(|kept| kept.children.iter());
         let keys = children.map(|digest| Key { area: key.area.clone(), digest: *digest });
-        let now = self.parts.clock.now();
         match repository {
-            Some(name) => self.usage.touch_manifest(key.clone(), name, now),
-            None => self.usage.touch([key.clone()], now),
+            Some(name) => self.usage.touch_manifest(key.clone(), name),
+            None => self.usage.touch([key.clone()]),
         }
-        self.usage.touch(keys, now);
+        self.usage.touch(keys);
     }
 }
 

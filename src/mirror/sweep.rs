@@ -15,6 +15,7 @@ use std::{
 mod lease;
 mod leftovers;
 mod marks;
+mod removal;
 mod reports;
 mod spread;
 mod state;
@@ -27,7 +28,8 @@ use crate::{
     settings::Settings,
     store::{Key, StoreError},
 };
-use lease::Lease;
+use lease::{Hold, Lease};
+use reports::AT_ONCE;
 use walk::Walk;
 
 pub(super) use {
@@ -126,6 +128,8 @@ pub struct Swept {
     pub left: Tally,
     /// What was removed, or would be.
     pub removed: Tally,
+    /// How many objects were to be removed, and the store refused to.
+    pub refused: u64,
     /// What is marked now, in bytes; it goes at [`Swept::due`] if nobody uses it until then.
     pub marked: u64,
     /// When the next clean-up is due; none where nothing was changed.
@@ -134,7 +138,7 @@ pub struct Swept {
     pub uploads: u64,
     /// Records removed that nobody needs.
     pub records: u64,
-    /// Why nothing was removed, if that is so.
+    /// Why nothing was removed, or nothing more from some time on, if that is so.
     pub held_back: Option<HeldBack>,
 }
 
@@ -167,8 +171,9 @@ pub enum SweepError {
 impl Inner {
     /// Cleans up once.
     pub(super) async fn sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
-        let settings = self.parts.settings.load_full();
         let _turn = self.sweeping.lock().await;
+        // Not before the turn has come: they may change while another clean-up goes on.
+        let settings = self.parts.settings.load_full();
         self.report_use().await?;
         let mut lease = if self.may_lease(&settings).await? {
             let (store, records) = (self.parts.far.clone(), self.parts.records.clone());
@@ -178,7 +183,7 @@ impl Inner {
             None
         };
         tracing::debug!("the clean-up begins");
-        let swept = self.sweep_alone(&settings, lease.as_mut(), tell).await;
+        let swept = self.sweep_alone(&settings, Hold(lease.as_mut()), tell).await;
         tracing::debug!("the clean-up ends");
         if let Some(lease) = lease {
             // One that was lost is no longer ours to give up.
@@ -193,64 +198,66 @@ impl Inner {
     async fn sweep_alone(
         &self,
         settings: &Settings,
-        mut lease: Option<&mut Lease>,
+        hold: Hold<'_>,
         tell: Tell<'_>,
     ) -> Result<Swept, SweepError> {
         let records = self.parts.records.clone();
-        let mut state = State::read(&*records).await?;
+        let state = State::read(&*records).await?;
         let now = walk::now(self).await?;
-        let held_back = self.held_back(now).await?;
+        let mut state = state.at(now);
         state.go_on(settings, now);
 
         let mut walk = Walk::new(self, tell, now, state.since);
-        walk.lease = lease.as_deref_mut();
+        walk.hold = hold;
         walk.writes = true;
-        if held_back.is_none() {
+        walk.held_back = self.held_back(now).await?;
+        if walk.held_back.is_none() {
             walk.removable = state.removable(settings, now);
         }
-        let mut gathered = self.gather(&HashSet::new()).await?;
+        let none = HashSet::new();
+        let mut gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         while gathered.more {
             walk.merge(gathered.uses).await?;
-            self.drop_reports(&gathered.paths).await?;
-            gathered = self.gather(&HashSet::new()).await?;
+            self.drop_reports(&gathered.paths, &mut walk.hold).await?;
+            gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         }
-        walk.merged.extend(gathered.paths.iter().cloned());
+        walk.late.known.extend(gathered.paths.iter().cloned());
         walk.all(gathered.uses).await?;
-        let Walk { spread, left, removed, .. } = walk;
+        let Walk { mut hold, spread, left, removed, refused, held_back, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
-        if !state.ripens(settings, now) {
+        let marks_anew = !state.ripens(settings, now);
+        if marks_anew {
             mark(&mut state, settings, now, &spread, left.bytes);
         }
         let expired = if state.expired < state.since { 0 } else { spread.until(state.expired) };
         state.doomed = expired.max(state.surplus_bytes);
         (state.objects, state.bytes) = (left.objects, left.bytes);
-        if let Some(lease) = &mut lease {
-            lease.renew().await?;
-        }
-        let uploads = self.end_stray_uploads(now).await?;
-        let needless = self.remove_needless_records(settings, now).await?;
-        self.drop_reports(&gathered.paths).await?;
-        if let Some(lease) = &mut lease {
-            lease.renew().await?;
+        hold.renew().await?;
+        if marks_anew {
+            // The grace is for those who have yet to read of the marks, which nobody can before now.
+            state.marked = walk::now(self).await?;
         }
         state.write(&*records).await?;
         self.marks.learn(state.latest_mark);
         self.parts.metrics.cleanup().left(left.objects, left.bytes, state.doomed);
+        self.drop_reports(&gathered.paths, &mut hold).await?;
+        let (uploads, needless) = self.clear_leftovers(settings, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
-        Ok(Swept { left, removed, marked, due, uploads, records: needless, held_back })
+        Ok(Swept { left, removed, refused, marked, due, uploads, records: needless, held_back })
     }
 
     /// Tells what a clean-up would remove if all that it marked went at once. Changes nothing.
     pub(super) async fn would_sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
         let settings = self.parts.settings.load_full();
-        let mut state = State::read(&*self.parts.records).await?;
+        let state = State::read(&*self.parts.records).await?;
         let now = walk::now(self).await?;
+        let mut state = state.at(now);
         let held_back = self.held_back(now).await?;
         state.go_on(&settings, now);
         let nothing = |_| {};
-        let reported = self.gather(&HashSet::new()).await?.uses;
+        let reported = self.all_reported().await?;
         let mut first = Walk::new(self, &nothing, now, state.since);
         first.all(reported.clone()).await?;
         mark(&mut state, &settings, now, &first.spread, first.left.bytes);
@@ -283,9 +290,19 @@ impl Inner {
     /// Why nothing may be removed now, if that is so.
     async fn held_back(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         self.try_upstream().await;
-        if let Some(why) = self.upstream_trouble() {
-            return Ok(Some(HeldBack::Upstream(why)));
+        match self.upstream_fails() {
+            None => self.other_writes(now).await,
+            fails => Ok(fails),
         }
+    }
+
+    /// Whether the upstream fails, as far as is known without asking it.
+    fn upstream_fails(&self) -> Option<HeldBack> {
+        self.upstream_trouble().map(HeldBack::Upstream)
+    }
+
+    /// Whether another program has written of late.
+    async fn other_writes(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         let other = self.parts.far.other_writer().await?.map(to_unix);
         let ago = other.map(|wrote| now.saturating_sub(wrote));
         Ok(ago.filter(|ago| *ago < ALONE.as_secs()).map(HeldBack::OtherWriter))

@@ -1,11 +1,13 @@
 //! Which content was served, and when last: what the clean-up goes by.
 
-use std::{collections::HashMap, fmt, sync::Mutex, time::SystemTime};
+use std::{collections::HashMap, fmt, sync::Mutex};
+
+use tokio::time::Instant;
 
 pub(super) mod note;
 
 use super::lock;
-use crate::{clock::to_unix, oci::Name, store::Key};
+use crate::{oci::Name, store::Key};
 
 pub use note::Used;
 
@@ -16,32 +18,60 @@ const LIMIT: usize = 100_000;
 /// The use of content since it was last collected.
 #[derive(Default)]
 pub struct Use {
-    touched: Mutex<HashMap<Key, Used>>,
+    touched: Mutex<HashMap<Key, Touched>>,
+}
+
+/// The use of one content on this node. The time of day may be set while a use waits to be
+/// reported; how long ago it was stays true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Touched {
+    at: Instant,
+    repositories: Vec<Name>,
+}
+
+impl Touched {
+    /// As it is written down when the store's clock stands at the second `there`.
+    pub(super) fn told(&self, there: u64) -> Used {
+        let last = there.saturating_sub(self.at.elapsed().as_secs());
+        Used { last, repositories: self.repositories.clone() }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.at = self.at.max(other.at);
+        note::merge_names(&mut self.repositories, &other.repositories);
+    }
 }
 
 impl Use {
-    /// Content was served at `now`.
-    pub fn touch(&self, keys: impl IntoIterator<Item = Key>, now: SystemTime) {
-        let used = Used { last: to_unix(now), repositories: Vec::new() };
+    /// Content was served now.
+    pub fn touch(&self, keys: impl IntoIterator<Item = Key>) {
+        let used = Touched { at: Instant::now(), repositories: Vec::new() };
         let mut touched = lock(&self.touched);
         for key in keys {
             add(&mut touched, key, &used);
         }
     }
 
-    /// A manifest was served at `now` as one of `repository`.
-    pub fn touch_manifest(&self, key: Key, repository: &Name, now: SystemTime) {
-        let used = Used { last: to_unix(now), repositories: vec![repository.clone()] };
+    /// A manifest was served now as one of `repository`.
+    pub fn touch_manifest(&self, key: Key, repository: &Name) {
+        let used = Touched { at: Instant::now(), repositories: vec![repository.clone()] };
         add(&mut lock(&self.touched), key, &used);
     }
 
     /// What was used since the last call.
-    pub fn collect(&self) -> HashMap<Key, Used> {
+    pub(super) fn collect(&self) -> HashMap<Key, Touched> {
         std::mem::take(&mut lock(&self.touched))
     }
 
+    /// What was used since the last call of [`Self::collect`], as it is written down when the store's
+    /// clock stands at the second `there`. It is collected all the same later.
+    pub(super) fn told(&self, there: u64) -> Vec<(Key, Used)> {
+        let touched = lock(&self.touched);
+        touched.iter().map(|(key, used)| (key.clone(), used.told(there))).collect()
+    }
+
     /// Takes back what was collected and could not be reported.
-    pub(super) fn give_back(&self, collected: HashMap<Key, Used>) {
+    pub(super) fn give_back(&self, collected: HashMap<Key, Touched>) {
         let mut touched = lock(&self.touched);
         for (key, used) in &collected {
             add(&mut touched, key.clone(), used);
@@ -49,9 +79,12 @@ impl Use {
     }
 }
 
-fn add(touched: &mut HashMap<Key, Used>, key: Key, used: &Used) {
-    if touched.len() < LIMIT || touched.contains_key(&key) {
-        touched.entry(key).or_default().merge(used);
+fn add(touched: &mut HashMap<Key, Touched>, key: Key, used: &Touched) {
+    let room = touched.len() < LIMIT;
+    match touched.get_mut(&key) {
+        Some(known) => known.merge(used),
+        None if room => drop(touched.insert(key, used.clone())),
+        None => {}
     }
 }
 

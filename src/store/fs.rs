@@ -42,8 +42,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Abilities, Area, Entry, Found, Info, Key, Listed, Meta, Page, Payload, Put, Records, Shard,
-    Store, StoreError, StrayUpload, Version, When, Written,
+    Abilities, Area, Entry, Found, Info, Key, Listed, Meta, NotRemoved, Page, Payload, Put,
+    Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
 };
 use content::Content;
 use records::Files;
@@ -153,12 +153,17 @@ impl Store for Fs {
             .await
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         let keys = keys.to_vec();
-        self.blocking("remove", move |root| {
-            keys.iter().try_for_each(|key| root.content.remove(key))
-        })
-        .await
+        let stayed = self.blocking("remove", move |root| {
+            let tried = keys.into_iter().map(|key| (root.content.remove(&key), key));
+            Ok(tried.filter_map(|(end, key)| Some((key, end.err()?))).collect::<Vec<_>>())
+        });
+        let (keys, mut why): (Vec<_>, Vec<_>) = stayed.await?.into_iter().unzip();
+        if why.is_empty() {
+            return Ok(());
+        }
+        Err(NotRemoved::Stayed { keys, why: why.swap_remove(0) })
     }
 
     async fn list(

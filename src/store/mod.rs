@@ -9,6 +9,7 @@ mod link;
 mod record;
 pub mod s3;
 mod sealed;
+mod unremoved;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
@@ -23,6 +24,7 @@ pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
 pub use sealed::Sealed;
+pub use unremoved::NotRemoved;
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -341,8 +343,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         self.put(key, payload, meta).await
     }
 
-    /// Removes what is there of `keys`; what is not there is no error.
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError>;
+    /// Removes what is there of `keys`; what is not there is no error, and one that cannot be
+    /// removed keeps none of the others.
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved>;
 
     /// Lists one shard of one area, a page at a time (at most 1000 entries).
     async fn list(
@@ -381,6 +384,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// it is there, which changes nothing about it.
     async fn prepare(&self) -> Result<Ground, StoreError> {
         Ok(Ground::default())
+    }
+
+    /// Removes what trials of the store from before `old` left behind, since nobody came to its
+    /// removal; how much.
+    async fn remove_probes(&self, _old: SystemTime) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     /// Writes, reads and removes a small thing, to learn what this store can do.

@@ -36,11 +36,12 @@ use tokio::{runtime::Handle, sync::OnceCell};
 use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
 use self::{
-    client::Aws, encryption::Encryption, others::ServerClock, owner::Account, spawned::Spawned,
+    client::Aws, encryption::Encryption, list::Refused, others::ServerClock, owner::Account,
+    spawned::Spawned,
 };
 use super::{
-    Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, Page, Payload, Put,
-    Shard, Store, StoreError, StrayUpload,
+    Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, NotRemoved, Page,
+    Payload, Put, Shard, Store, StoreError, StrayUpload,
 };
 use crate::{
     oci::{Algorithm, Digest, Name, Tag},
@@ -274,9 +275,15 @@ impl Store for S3 {
         self.write("PutObject", keep).await
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
-        let keys = keys.iter().map(keys::content).collect::<Vec<_>>();
-        self.write("DeleteObjects", |inner| async move { inner.delete(&keys).await }).await
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
+        let paths: Vec<String> = keys.iter().map(keys::content).collect();
+        let deleting = |inner: Arc<Inner>| async move { inner.delete(&paths).await };
+        let Some(Refused { keys: refused, why }) = self.write("DeleteObjects", deleting).await?
+        else {
+            return Ok(());
+        };
+        let stayed = keys.iter().filter(|key| refused.contains(&keys::content(key)));
+        Err(NotRemoved::Stayed { keys: stayed.cloned().collect(), why })
     }
 
     async fn list(
@@ -317,6 +324,10 @@ impl Store for S3 {
 
     async fn prepare(&self) -> Result<Ground, StoreError> {
         self.write("CreateBucket", |inner| async move { inner.provision().await }).await
+    }
+
+    async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        self.write("DeleteObjects", |inner| async move { inner.remove_probes(old).await }).await
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {

@@ -1,4 +1,4 @@
-//! A store at which a task can be made to stand still before one of its calls.
+//! A store at which a task can be made to stand still before one of its calls, or be watched.
 
 use std::{
     ops::Range,
@@ -14,8 +14,8 @@ use bytes::Bytes;
 use registry_mirror::{
     oci::{Digest, Name, Tag},
     store::{
-        Abilities, Area, BackLink, Entry, Found, Info, Key, Link, Listed, Meta, Page, Payload, Put,
-        Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, BackLink, Entry, Found, Info, Key, Link, Listed, Meta, NotRemoved, Page,
+        Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
 };
 use tokio::sync::Notify;
@@ -36,6 +36,8 @@ pub struct Gate {
 tokio::task_local! {
     /// The gate of the task that makes a call.
     pub static GATE: Arc<Gate>;
+    /// Told before each call of the task, once it has made one.
+    pub static WATCH: Arc<dyn Fn() + Send + Sync>;
 }
 
 /// The store, with gates before it.
@@ -43,6 +45,7 @@ tokio::task_local! {
 pub struct Gated(pub Arc<Memory>);
 
 async fn pass() -> Result<(), StoreError> {
+    let _ = WATCH.try_with(|watch| watch());
     let Ok(gate) = GATE.try_with(Arc::clone) else { return Ok(()) };
     let left = gate.left.fetch_sub(1, Ordering::SeqCst);
     if gate.fails {
@@ -95,7 +98,7 @@ impl Store for Gated {
         Store::put(&*self.0, key, payload, meta).await
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         pass().await?;
         Store::remove(&*self.0, keys).await
     }
@@ -132,6 +135,11 @@ impl Store for Gated {
     async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
         pass().await?;
         self.0.abort(upload).await
+    }
+
+    async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        pass().await?;
+        self.0.remove_probes(old).await
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {

@@ -1,20 +1,23 @@
 //! Two nodes on one store, beside a model of what may happen to what they keep: pulls, uses,
-//! reports, clean-ups that freeze in the midst or are killed, clocks that jump, a Hub that fails.
+//! addresses, reports, clean-ups that freeze in the midst or are killed, clocks that jump, a Hub
+//! that fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use registry_mirror::{
+    clock::from_unix,
     mirror::{Job, Mirror, Node, Parts, SweepError, Want},
     oci::{Digest, Reference},
-    store::{Area, Key},
+    settings::{Period, Size},
+    store::{Area, Key, LINK_LIFETIME},
     upstream::UpstreamError,
 };
 use tokio::{sync::Notify, task::JoinHandle};
@@ -26,7 +29,13 @@ use super::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-const EXPIRY: Duration = Duration::from_secs(7 * 86_400);
+const EXPIRY: Duration = Duration::from_secs(8 * 3600);
+/// Long beside [`EXPIRY`]: three intervals without a clean-up would begin the bookkeeping anew.
+const INTERVAL: Duration = Duration::from_secs(3 * 86_400);
+/// What is marked as too much was not used for so long then, and is not removed for so long.
+const GRACE: Duration = Duration::from_secs(25 * 60);
+/// Fewer than two of the images have room, in bytes.
+const CAP: u64 = 1100;
 const IMAGES: usize = 4;
 const NODES: usize = 2;
 
@@ -38,6 +47,11 @@ enum Action {
     },
     /// A manifest is answered from a worker's memory.
     Hit {
+        node: usize,
+        image: usize,
+    },
+    /// A client asks for a blob alone, and is sent to the bucket for it if that is safe.
+    Blob {
         node: usize,
         image: usize,
     },
@@ -67,9 +81,10 @@ enum Action {
     Crash {
         node: usize,
     },
-    /// A node's own clock goes wrong.
+    /// A node's own clock goes wrong while a use waits to be reported.
     Jump {
         node: usize,
+        image: usize,
         hours: i32,
     },
     Hub {
@@ -80,18 +95,21 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     let (node, image) = (|| 0..NODES, || 0..IMAGES);
     prop_oneof![
-        4 => (node(), image()).prop_map(|(node, image)| Action::Pull { node, image }),
-        2 => (node(), image()).prop_map(|(node, image)| Action::Hit { node, image }),
+        5 => (node(), image()).prop_map(|(node, image)| Action::Pull { node, image }),
+        3 => (node(), image()).prop_map(|(node, image)| Action::Hit { node, image }),
+        3 => (node(), image()).prop_map(|(node, image)| Action::Blob { node, image }),
         2 => node().prop_map(|node| Action::Report { node }),
-        3 => (0..600_u32).prop_map(|minutes| Action::Pass { minutes }),
-        3 => (3 * 1440..9 * 1440_u32).prop_map(|minutes| Action::Pass { minutes }),
-        5 => node().prop_map(|node| Action::Sweep { node }),
+        3 => (0..30_u32).prop_map(|minutes| Action::Pass { minutes }),
+        4 => (25..240_u32).prop_map(|minutes| Action::Pass { minutes }),
+        3 => (480..1440_u32).prop_map(|minutes| Action::Pass { minutes }),
+        9 => node().prop_map(|node| Action::Sweep { node }),
         2 => (node(), 0..900_i64).prop_map(|(node, after)| Action::Freeze { node, after }),
-        2 => node().prop_map(|node| Action::Wake { node }),
+        4 => node().prop_map(|node| Action::Wake { node }),
         1 => node().prop_map(|node| Action::Crash { node }),
-        1 => (node(), -500..500_i32).prop_map(|(node, hours)| Action::Jump { node, hours }),
+        3 => (node(), image(), -500..500_i32)
+            .prop_map(|(node, image, hours)| Action::Jump { node, image, hours }),
         1 => (node(), image()).prop_map(|(node, image)| Action::Purge { node, image }),
-        1 => any::<bool>().prop_map(|up| Action::Hub { up }),
+        1 => prop::bool::weighted(0.8).prop_map(|up| Action::Hub { up }),
     ]
 }
 
@@ -119,6 +137,9 @@ struct World {
     images: Vec<(Digest, Digest)>,
     /// The last use of each content, or its writing, as the store was told.
     last: BTreeMap<Digest, SystemTime>,
+    /// Addresses that clients were given, and until when they are good.
+    addresses: Vec<(Digest, SystemTime)>,
+    is_capped: bool,
     hub: bool,
     starts: u64,
     /// When the lease of a process that was killed ends.
@@ -126,8 +147,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let bench = Bench::new();
+    fn new(is_capped: bool) -> Self {
+        let bench = Bench::with(|settings| {
+            settings.expire_after = Period(EXPIRY);
+            settings.cleanup_interval = Period(INTERVAL);
+            settings.max_size = is_capped.then_some(Size(CAP));
+            settings.blob_redirect = true;
+        });
         let images = (0..IMAGES)
             .map(|number| {
                 let layer = bench.script.blob(APP, noise(500 + number));
@@ -140,6 +166,8 @@ impl World {
             nodes: Vec::new(),
             images,
             last: BTreeMap::new(),
+            addresses: Vec::new(),
+            is_capped,
             hub: true,
             starts: 0,
             dead_lease_ends: SystemTime::UNIX_EPOCH,
@@ -180,8 +208,9 @@ impl World {
 
     /// What nobody has told the store to have used for long enough.
     fn removable(&self) -> BTreeSet<Digest> {
+        let enough = if self.is_capped { 2 * GRACE } else { EXPIRY };
         let unused =
-            |digest: &Digest| self.last.get(digest).is_none_or(|last| *last + EXPIRY <= self.now());
+            |digest: &Digest| self.last.get(digest).is_none_or(|last| *last + enough <= self.now());
         self.kept().into_iter().filter(unused).collect()
     }
 
@@ -197,24 +226,25 @@ impl World {
         }
     }
 
+    async fn report(&mut self, node: usize) {
+        self.nodes[node].mirror.report_use().await.unwrap();
+        self.reported(node);
+    }
+
     async fn act(&mut self, action: &Action) {
         let before = self.kept();
         let removable = self.removable();
         match *action {
             Action::Pull { node, image } => self.pull(node, image).await,
-            Action::Hit { node, image } => {
-                let (manifest, _) = self.images[image];
-                self.nodes[node].mirror.served_from_memory(&manifest, 1);
-                self.used(node, &[manifest]);
+            Action::Hit { node, image } => self.hit(node, image),
+            Action::Blob { node, image } => {
+                let there = self.kept();
+                self.blob(node, image, &there).await;
             }
-            Action::Report { node } => {
-                self.nodes[node].mirror.report_use().await.unwrap();
-                self.reported(node);
-            }
+            Action::Report { node } => self.report(node).await,
             Action::Pass { minutes } => {
                 let by = Duration::from_secs(60) * minutes;
-                self.bench.clock.advance(by);
-                self.nodes.iter().for_each(|node| node.clock.advance(by));
+                self.pass(by).await;
             }
             Action::Sweep { node } if self.nodes[node].frozen.is_none() => {
                 self.sweep(node, &removable).await;
@@ -232,13 +262,32 @@ impl World {
                 }
                 self.nodes[node] = self.start();
             }
-            Action::Jump { node, hours } => self.nodes[node].clock.shift(i64::from(hours) * 3600),
+            Action::Jump { node, image, hours } => {
+                self.hit(node, image);
+                self.nodes[node].clock.shift(i64::from(hours) * 3600);
+            }
             Action::Hub { up } => {
                 self.hub = up;
                 self.bench.script.fail((!up).then(|| UpstreamError::passing("away")));
             }
             Action::Sweep { .. } | Action::Freeze { .. } => {}
         }
+        let (now, kept) = (self.now(), self.kept());
+        self.addresses.retain(|(_, until)| *until > now);
+        let lost = self.addresses.iter().find(|(digest, _)| !kept.contains(digest));
+        assert_eq!(lost, None, "gone though its address is good");
+    }
+
+    async fn pass(&self, by: Duration) {
+        self.bench.clock.advance(by);
+        self.nodes.iter().for_each(|node| node.clock.advance(by));
+        tokio::time::advance(by).await;
+    }
+
+    fn hit(&mut self, node: usize, image: usize) {
+        let (manifest, _) = self.images[image];
+        self.nodes[node].mirror.served_from_memory(&manifest, 1);
+        self.used(node, &[manifest]);
     }
 
     async fn pull(&mut self, node: usize, image: usize) {
@@ -254,7 +303,17 @@ impl World {
             }
             Err(refusal) => assert!(!self.hub, "the Hub is there: {refusal:?}"),
         }
+        self.blob(node, image, &there).await;
+    }
+
+    async fn blob(&mut self, node: usize, image: usize, there: &BTreeSet<Digest>) {
+        let (_, layer) = self.images[image];
+        let mirror = self.nodes[node].mirror.clone();
         match mirror.blob(&name(APP), &layer, None, Want::Body).await {
+            Ok(blob) if blob.link.is_some() => {
+                self.addresses.push((layer, self.now() + LINK_LIFETIME));
+                self.used(node, &[layer]);
+            }
             Ok(blob) => {
                 let (bytes, end) = read(blob).await;
                 assert_eq!(end, Ok(()));
@@ -269,7 +328,7 @@ impl World {
         }
         mirror.idle().await;
         let now = self.now();
-        for digest in self.kept().difference(&there) {
+        for digest in self.kept().difference(there) {
             self.last.insert(*digest, now);
         }
     }
@@ -313,15 +372,16 @@ impl World {
         let kept = self.kept();
         let gone: BTreeSet<Digest> = before.difference(&kept).copied().collect();
         assert!(gone.is_subset(&[manifest, layer].into()), "others went with it: {gone:?}");
+        self.addresses.retain(|(digest, _)| !gone.contains(digest));
         let known = self.bench.far.record(&format!("repositories/{APP}/_tags/v{image}"));
         assert!(known.is_none(), "its tag is still there: {known:?}");
     }
 
     async fn freeze(&mut self, node: usize, after: i64, removable: BTreeSet<Digest>) {
         let before = self.kept();
-        let now = self.now();
         let held = self.is_held();
-        self.reported(node);
+        // One that stands still before it has told of its use has not told of it.
+        self.report(node).await;
         let gate =
             Arc::new(Gate { left: AtomicI64::new(after), open: Notify::new(), fails: false });
         let mirror = self.nodes[node].mirror.clone();
@@ -341,19 +401,16 @@ impl World {
             }
             return;
         }
-        let holds = self
-            .bench
-            .far
-            .record("sweep/lease")
-            .is_some_and(|text| text.contains(&format!("node-{}.", self.label(node))));
-        let lease_ends = if holds { now + Duration::from_secs(60) } else { SystemTime::UNIX_EPOCH };
+        let lease_ends = self.lease_of(node).unwrap_or(SystemTime::UNIX_EPOCH);
         self.nodes[node].frozen = Some(Frozen { gate, task, removable, lease_ends });
     }
 
-    /// The number in a node's name.
-    fn label(&self, node: usize) -> String {
-        let id = self.nodes[node].mirror.parts().node.id();
-        id.split('.').next().unwrap().trim_start_matches("node-").to_owned()
+    /// Until when a node holds the lease, as it is written down; none if another does, or nobody.
+    fn lease_of(&self, node: usize) -> Option<SystemTime> {
+        let text = self.bench.far.record("sweep/lease")?;
+        let held: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let is_own = held["holder"] == self.nodes[node].mirror.parts().node.id();
+        is_own.then(|| from_unix(held["until"].as_u64().unwrap()))
     }
 
     async fn wake(&mut self, node: usize, before: &BTreeSet<Digest>) {
@@ -365,8 +422,10 @@ impl World {
             Ok(()) | Err(SweepError::Lost | SweepError::Busy { .. }) => {}
             Err(other) => panic!("{other}"),
         }
-        // It may have told more of its own use than it had when it froze.
-        self.reported(node);
+        // It may have told of its own use since it froze, or not.
+        self.report(node).await;
+        // What it was about to remove when it froze may be in use again since.
+        self.addresses.retain(|(digest, _)| !frozen.removable.contains(digest));
         let allowed: BTreeSet<Digest> = now.union(&frozen.removable).copied().collect();
         let gone: BTreeSet<Digest> = before.difference(&self.kept()).copied().collect();
         assert!(gone.is_subset(&allowed), "gone though in use: {gone:?}");
@@ -379,9 +438,8 @@ impl World {
             self.act(&Action::Report { node }).await;
         }
         self.act(&Action::Hub { up: true }).await;
-        for _ in 0..(9 * 24) {
-            self.bench.clock.advance(HOUR);
-            self.nodes.iter().for_each(|node| node.clock.advance(HOUR));
+        for _ in 0..3 * 24 {
+            self.pass(HOUR).await;
             self.nodes[0].mirror.sweep(&|_| {}).await.unwrap();
         }
         assert_eq!(self.kept(), BTreeSet::new(), "this is kept for ever");
@@ -397,21 +455,48 @@ fn refusal_of_name(refusal: &registry_mirror::mirror::Refusal) -> bool {
     matches!(refusal, Refusal::Upstream { .. } | Refusal::NoRepository | Refusal::Late)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn the_promises_hold_after_each_step(actions in prop::collection::vec(action(), 1..40)) {
+/// How many objects were removed for each reason.
+#[derive(Default)]
+struct Removed {
+    expired: AtomicU64,
+    surplus: AtomicU64,
+}
+
+impl Removed {
+    fn count(&self, metrics: &str) {
+        for (reason, all) in [("expired", &self.expired), ("surplus", &self.surplus)] {
+            let name = format!("cleanup_removed_total{{reason=\"{reason}\"}} ");
+            let value = metrics.lines().find_map(|line| line.split_once(&name));
+            let count = value.map_or(0, |(_, count)| count.parse().unwrap());
+            all.fetch_add(count, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn the_promises_hold_after_each_step() {
+    let config =
+        ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    let removed = Removed::default();
+    let run = (any::<bool>(), prop::collection::vec(action(), 1..100));
+    let ended = TestRunner::new(config).run(&run, |(is_capped, actions)| {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut world = World::new();
+            let mut world = World::new(is_capped);
             for action in &actions {
                 world.act(action).await;
             }
+            removed.count(&world.bench.metrics());
             world.end().await;
             // What is not known by its key would be a fault of the test.
             let key = Key { area: Area::Public, digest: world.images[0].0 };
             assert!(world.bench.far.bytes(&key).is_none());
         });
-    }
+        Ok(())
+    });
+    ended.unwrap_or_else(|failed| panic!("{failed}"));
+    // Promises of removals that never come would be worth nothing.
+    let (expired, surplus) = (removed.expired.into_inner(), removed.surplus.into_inner());
+    assert!(expired > 0 && surplus > 0, "{expired} expired and {surplus} surplus objects went");
 }

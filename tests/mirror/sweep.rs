@@ -12,12 +12,18 @@ use registry_mirror::{
     oci::Digest,
     settings::{Period, Settings, Size},
     store::{Area, Key, Meta, Payload, Records, Store, StrayUpload, When, fs::Fs},
-    upstream::UpstreamError,
+    upstream::{Scope, UpstreamError},
 };
 
 use tokio::runtime::Handle;
 
-use super::{APP, Bench, TYPE, body, count, name, noise};
+use super::{
+    APP, Bench, TYPE, body, count,
+    gated::{GATE, Gate, Gated, WATCH},
+    name, noise,
+};
+
+mod long;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,6 +32,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn quiet(_: Step) {}
 
 impl Bench {
+    /// Another node on the same store, whose every call can be watched.
+    fn watched(&self, name: &str) -> Mirror {
+        let store = Arc::new(Gated(self.far.clone()));
+        let other = self.other(name).parts().clone();
+        Mirror::new(Parts { far: store.clone(), records: store, ..other }).unwrap()
+    }
+
     /// Another node on the same store.
     fn other(&self, name: &str) -> Mirror {
         let node = Arc::new(Node::new(vec![name.into()]));
@@ -37,11 +50,17 @@ impl Bench {
         self.mirror.sweep(&quiet).await.unwrap()
     }
 
+    /// Lets so much time pass.
+    async fn later(&self, time: Duration) {
+        self.clock.advance(time);
+        tokio::time::advance(time).await;
+    }
+
     /// Lets so much time pass with a clean-up every hour, as there would be.
     async fn pass(&self, time: Duration) {
         let end = self.now() + time;
         while self.now() < end {
-            self.clock.advance(HOUR.min(end.duration_since(self.now()).unwrap()));
+            self.later(HOUR.min(end.duration_since(self.now()).unwrap())).await;
             self.sweep().await;
         }
     }
@@ -127,12 +146,12 @@ async fn use_on_any_node_counts() {
 async fn what_was_there_before_has_its_full_time() {
     let bench = Bench::new();
     let digest = bench.there("adopted", 100);
-    bench.clock.advance(30 * DAY);
+    bench.later(30 * DAY).await;
     let swept = bench.sweep().await;
     assert_eq!((swept.left.objects, swept.removed.objects, swept.marked), (1, 0, 0));
     bench.pass(6 * DAY).await;
     // The pool is switched off for long: what was in use then is not to blame.
-    bench.clock.advance(20 * DAY);
+    bench.later(20 * DAY).await;
     bench.pass(6 * DAY).await;
     assert!(bench.far.holds(&digest), "bookkeeping began anew");
     bench.pass(DAY + 3 * HOUR).await;
@@ -147,7 +166,7 @@ async fn what_is_used_between_mark_and_removal_is_spared() {
     let (manifest, layer) = bench.pulled("1").await;
     let (_, unused) = bench.pulled("two").await;
     bench.pass(7 * DAY - HOUR).await;
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     let swept = bench.sweep().await;
     assert!(swept.marked > 2000 && swept.removed.objects == 0, "{swept:?}");
     let due = swept.due.unwrap();
@@ -156,12 +175,12 @@ async fn what_is_used_between_mark_and_removal_is_spared() {
         10 * MINUTE,
         "as soon as the grace is over"
     );
-    bench.clock.advance(9 * MINUTE);
+    bench.later(9 * MINUTE).await;
     assert_eq!(bench.sweep().await.removed.objects, 0, "the grace is not over");
     other.served_from_memory(&manifest, 1);
-    other.usage().touch([Key { area: Area::Public, digest: layer }], bench.now());
+    other.usage().touch([Key { area: Area::Public, digest: layer }]);
     other.report_use().await.unwrap();
-    bench.clock.advance(MINUTE);
+    bench.later(MINUTE).await;
     let swept = bench.sweep().await;
     assert_eq!(swept.removed.objects, 2, "{swept:?}");
     assert!(bench.far.holds(&layer) && bench.far.holds(&manifest) && !bench.far.holds(&unused));
@@ -173,19 +192,19 @@ async fn settings_that_were_changed_meanwhile_spare_what_they_would() {
     bench.sweep().await;
     let digest = bench.there("old", 100);
     bench.pass(7 * DAY - HOUR).await;
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     assert_eq!(bench.sweep().await.marked, 100);
     bench.change(|settings| settings.expire_after = Period(30 * DAY));
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     assert_eq!(bench.sweep().await.removed.objects, 0);
     bench.pass(20 * DAY).await;
     assert!(bench.far.holds(&digest), "it went though the settings said 30 days");
 
     bench.change(|settings| settings.max_size = Some(Size(10)));
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     assert_eq!(bench.sweep().await.marked, 100);
     bench.change(|settings| settings.max_size = None);
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     assert_eq!(bench.sweep().await.removed.objects, 0);
 }
 
@@ -198,7 +217,7 @@ async fn beyond_the_cap_the_least_recently_used_go() {
     for number in 0..20 {
         all.push(bench.there(&number.to_string(), 1000));
         // The first is in use all the time.
-        bench.mirror.usage().touch([Key { area: Area::Public, digest: all[0] }], bench.now());
+        bench.mirror.usage().touch([Key { area: Area::Public, digest: all[0] }]);
         bench.pass(HOUR).await;
     }
     bench.pass(2 * HOUR).await;
@@ -221,7 +240,7 @@ async fn nothing_goes_while_it_could_not_come_back() {
     assert!(matches!(swept.held_back, Some(HeldBack::Upstream(_))), "{swept:?}");
     bench.script.fail(None);
     *bench.far.other_writer.lock().unwrap() = Some(bench.now());
-    bench.clock.advance(59 * MINUTE);
+    bench.later(59 * MINUTE).await;
     let swept = bench.sweep().await;
     assert_eq!(swept.held_back, Some(HeldBack::OtherWriter(59 * 60)));
     assert!(bench.far.holds(&digest));
@@ -234,7 +253,8 @@ async fn one_node_at_a_time() {
     let bench = Bench::new();
     let other = bench.other("node-2");
     bench.sweep().await;
-    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{}}}"#, u32::MAX));
+    let until = registry_mirror::clock::to_unix(bench.now() + MINUTE);
+    bench.far.note("sweep/lease", &format!(r#"{{"holder":"node-9.1","until":{until}}}"#));
     for mirror in [&bench.mirror, &other] {
         assert!(matches!(mirror.sweep(&quiet).await, Err(SweepError::Busy { .. })));
     }
@@ -250,7 +270,7 @@ async fn one_that_wakes_after_its_lease_was_taken_stops() {
     bench.sweep().await;
     let digests: Vec<_> = (0..20).map(|n| bench.there(&n.to_string(), 10)).collect();
     bench.pass(7 * DAY).await;
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     // In the midst of its walk its lease ends, and another node does all that is to be done.
     let far = bench.far.clone();
     let take = |step: Step| {
@@ -283,9 +303,9 @@ async fn a_dry_run_tells_what_would_go_and_changes_nothing() {
     bench.sweep().await;
     let (manifest, layer) = bench.pulled("1").await;
     bench.mirror.report_use().await.unwrap();
-    bench.clock.advance(7 * DAY - HOUR);
+    bench.later(7 * DAY - HOUR).await;
     let fresh = bench.there("fresh", 5000);
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     bench.change(|settings| {
         settings.cleanup_interval = Period(3 * DAY);
         settings.max_size = Some(Size(10));
@@ -321,10 +341,10 @@ async fn what_nobody_finished_and_what_nobody_needs_is_tidied_up() {
         records.keys().filter(|path| path.starts_with("repositories/")).count()
     };
     assert_eq!(tags(&bench), 2, "the tag and whether it is public");
-    bench.clock.advance(DAY);
+    bench.later(DAY).await;
     let new = StrayUpload { id: "new".into(), begun: bench.now() };
     bench.far.uploads.lock().unwrap().push(new.clone());
-    bench.clock.advance(Duration::from_secs(1));
+    bench.later(Duration::from_secs(1)).await;
     assert_eq!(bench.sweep().await.uploads, 1);
     assert_eq!(*bench.far.uploads.lock().unwrap(), [new]);
     bench.pass(29 * DAY - Duration::from_secs(1)).await;
@@ -345,7 +365,7 @@ async fn private_content_is_cleaned_up_by_its_own_use() {
     }
     for _ in 0..8 {
         bench.pass(DAY).await;
-        bench.mirror.usage().touch([key("acme/a/b")], bench.now());
+        bench.mirror.usage().touch([key("acme/a/b")]);
     }
     bench.pass(3 * HOUR).await;
     assert_eq!(bench.far.keys(), [key("acme/a/b")]);
@@ -365,7 +385,7 @@ async fn nobody_gets_an_address_of_what_may_go_soon() {
     assert!(bench.blob(layer).await.unwrap().link.is_some(), "it is new");
     bench.mirror.report_use().await.unwrap();
     bench.pass(7 * DAY - HOUR).await;
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     assert!(bench.sweep().await.marked > 0);
     assert!(bench.blob(layer).await.unwrap().link.is_none(), "it is marked");
     bench.mirror.report_use().await.unwrap();
@@ -391,23 +411,30 @@ async fn a_store_that_fails_costs_no_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_whose_clock_is_wrong_reports_by_the_stores() {
+async fn a_node_whose_clock_is_wrong_or_set_reports_by_the_stores() {
     let bench = Bench::new();
     bench.sweep().await;
-    let digest = bench.there("used", 100);
+    let digests = ["early", "ahead", "behind"].map(|text| bench.there(text, 100));
     let wrong = super::Hand::new();
     let parts = Parts { clock: wrong.clone(), ..bench.mirror.parts().clone() };
     let node = Arc::new(Node::new(vec!["wrong".into()]));
     let spool = bench.directory.path().join("wrong");
     let wrong_node = Mirror::new(Parts { node, spool, near: None, ..parts }).unwrap();
+    bench.pass(6 * DAY).await;
     let long_ago: SystemTime = registry_mirror::clock::Clock::now(&*wrong);
-    bench.pass(6 * DAY).await;
     assert!(bench.now().duration_since(long_ago).unwrap() >= 6 * DAY);
-    let key = Key { area: Area::Public, digest };
-    wrong_node.usage().touch([key], long_ago);
-    wrong_node.report_use().await.unwrap();
+    for (digest, hours) in digests.iter().zip([0, 1000, -2000]) {
+        wrong_node.usage().touch([Key { area: Area::Public, digest: *digest }]);
+        // The clock is set while the use waits to be reported.
+        wrong.shift(hours * 3600);
+        wrong_node.report_use().await.unwrap();
+    }
     bench.pass(6 * DAY).await;
-    assert!(bench.far.holds(&digest), "its use was taken for old");
+    for digest in &digests {
+        assert!(bench.far.holds(digest), "its use was taken for old");
+    }
+    bench.pass(2 * DAY).await;
+    assert_eq!(bench.far.keys(), [], "its use was taken for new");
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +443,7 @@ async fn what_is_used_while_the_walk_goes_on_is_spared() {
     bench.sweep().await;
     let digests: Vec<_> = (0..10).map(|n| bench.there(&n.to_string(), 10)).collect();
     bench.pass(7 * DAY).await;
-    bench.clock.advance(HOUR);
+    bench.later(HOUR).await;
     let used = *digests.iter().max().unwrap();
     let line = format!("{} {used}\n", registry_mirror::clock::to_unix(bench.now()));
     let far = bench.far.clone();
@@ -490,7 +517,7 @@ async fn a_directory_is_cleaned_up_by_the_same_rules() {
     });
     let state = Bytes::from(state.to_string());
     Records::put(&*store, "sweep/state", state, When::Always).await.unwrap();
-    mirror.usage().touch([used.clone()], SystemTime::now());
+    mirror.usage().touch([used.clone()]);
     let swept = mirror.sweep(&quiet).await.unwrap();
     assert_eq!((swept.removed.objects, swept.left.objects), (2, 2), "{swept:?}");
     for (key, stays) in [(expired, false), (used, true), (oldest, false), (newest, true)] {

@@ -238,7 +238,7 @@ async fn listings_and_removals_say_why_they_failed() {
         let error = match operation {
             "ListObjectsV2" => store.list(&Area::Public, shard, None).await.unwrap_err(),
             "ListMultipartUploads" => store.stray_uploads(None).await.unwrap_err(),
-            _ => store.remove(&[key(b"x")]).await.unwrap_err(),
+            _ => store.remove(&[key(b"x")]).await.unwrap_err().into(),
         };
         let code = "SlowDown".to_owned();
         assert_eq!(error, StoreError::Unavailable { operation, code });
@@ -262,4 +262,21 @@ async fn a_listing_that_ends_too_soon_is_no_shorter_listing() {
         bucket.heal();
     }
     assert_eq!(Records::list(&s3, "a", None).await.unwrap().entries.len(), 20);
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_keeps_nothing_else() {
+    for code in ["AccessDenied", "InternalError"] {
+        let (bucket, store) = store().await;
+        let keys: Vec<Key> = (0..1500_u32).map(|n| key(&n.to_le_bytes())).collect();
+        keys.iter().for_each(|key| bucket.put(&place(key), "x"));
+        let bad = [keys[3].clone(), keys[700].clone(), keys[1400].clone()];
+        bad.iter().for_each(|key| bucket.keep(&place(key), code));
+        let error = store.remove(&keys).await.unwrap_err();
+        let NotRemoved::Stayed { keys: stayed, why } = error else { panic!("{error}") };
+        assert_eq!(stayed, bad);
+        assert_eq!(matches!(why, StoreError::Denied { .. }), code == "AccessDenied");
+        is_quiet(&why);
+        assert_eq!(bucket.keys().len(), 3);
+    }
 }

@@ -62,6 +62,22 @@ async fn an_old_registry_at_work_is_seen() {
     assert!(uploading > scheduled + DAY / 2, "the upload is newer: {uploading:?}");
     bucket.fail("ListMultipartUploads", Fault::Status(403, "AccessDenied"), 1);
     assert_eq!(s3.other_writer().await.unwrap(), Some(scheduled), "what may be seen is enough");
+    bucket.fail("ListMultipartUploads", Fault::Status(501, "NotImplemented"), 1);
+    assert_eq!(s3.other_writer().await.unwrap(), Some(scheduled), "nor need it know the call");
+}
+
+#[tokio::test]
+async fn all_uploads_of_an_old_registry_are_looked_at() {
+    let bucket = Bucket::new().paged(2);
+    let s3 = open(&bucket);
+    for number in 0..5 {
+        bucket.begin(&format!("docker/registry/v2/repositories/app{number}/_uploads/1/data"));
+        bucket.advance(DAY);
+    }
+    let last = s3.other_writer().await.unwrap().unwrap();
+    let expected = SystemTime::now() + 4 * DAY;
+    assert!(distance(last, expected) < Duration::from_secs(60), "{last:?}");
+    assert_eq!(bucket.calls("ListMultipartUploads"), 3);
 }
 
 #[tokio::test]

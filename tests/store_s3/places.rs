@@ -120,6 +120,31 @@ async fn a_store_without_conditional_writes_is_found_out_and_used() {
     assert!(matches!(third, Written::Done(_)));
 }
 
+#[tokio::test]
+async fn a_store_that_ignores_a_condition_is_found_out() {
+    for condition in [Ignored::IfMatch, Ignored::IfNoneMatch] {
+        for bucket in [Bucket::new(), Bucket::new().hashing()] {
+            let bucket = bucket.ignoring(condition);
+            let abilities = open(&bucket).probe().await.unwrap();
+            assert!(!abilities.conditional, "{condition:?} is not looked at");
+            assert_eq!(bucket.keys(), [""; 0]);
+        }
+    }
+    for bucket in [Bucket::new(), Bucket::new().hashing()] {
+        assert!(open(&bucket).probe().await.unwrap().conditional);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_no_store_dishonest() {
+    // Each write of the races loses its answer in turn; the first is none of them.
+    for before in 1..7 {
+        let bucket = Bucket::new();
+        bucket.fail_after("PutObject", before, Fault::LostAnswer, 1);
+        assert!(open(&bucket).probe().await.unwrap().conditional, "after {before}");
+    }
+}
+
 /// Whether what is written now is written under a condition: else it is looked for first.
 async fn is_conditional(bucket: &Bucket, s3: &S3, size: usize) -> bool {
     bucket.reset_calls();

@@ -76,7 +76,7 @@ impl Cleaner {
 
     fn touch(&self, used: &[Digest]) {
         let keys = used.iter().map(|digest| Key { area: Area::Public, digest: *digest });
-        self.mirror.usage().touch(keys, clock::system().now());
+        self.mirror.usage().touch(keys);
     }
 
     fn held(&self, digests: &[Digest]) -> usize {
@@ -88,8 +88,8 @@ impl Cleaner {
 /// Calls that a clean-up makes at least and at most, whatever it finds.
 fn fixed() -> BTreeMap<&'static str, usize> {
     // The lease, the state, the parts; the listings of the parts, of another algorithm, of private
-    // content and its use, of reports, of tags; the other registry.
-    [("GetObject", 258), ("ListObjectsV2", 261), ("HeadObject", 1), ("ListMultipartUploads", 2)]
+    // content and its use, of reports, of tags, of trials; the other registry.
+    [("GetObject", 258), ("ListObjectsV2", 262), ("HeadObject", 1), ("ListMultipartUploads", 2)]
         .into()
 }
 
@@ -235,4 +235,64 @@ async fn what_is_encrypted_otherwise_is_told() {
     let Some(Line::Done { summary, fine: false }) = told.last() else { panic!("{told:?}") };
     assert!(summary.starts_with("2 objects (300 bytes) read, 0 were wrong, 1 are"), "{summary}");
     assert_eq!(cleaner.held(&[digest]), 1, "it is not damaged");
+}
+
+#[tokio::test]
+async fn what_cannot_be_cleared_away_stops_nothing() {
+    for code in [(503, "SlowDown"), (403, "AccessDenied"), (501, "NotImplemented")] {
+        let bucket = Bucket::new();
+        let (cleaner, unused, _) = Cleaner::ready(&bucket, 3).await;
+        // The first looks for the uploads of another registry.
+        bucket.fail_after("ListMultipartUploads", 1, Fault::Status(code.0, code.1), ALWAYS);
+        let swept = cleaner.sweep().await.unwrap();
+        assert_eq!((swept.removed.objects, swept.uploads), (3, 0), "{code:?}");
+        assert_eq!(cleaner.held(&unused), 0);
+        let due = swept.due.unwrap();
+        let state = bucket.bytes("registry-mirror/v1/sweep/state").unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        let next = state["swept"].as_u64().unwrap() + HOUR.as_secs();
+        assert!(clock::to_unix(due) <= next, "the state was not written");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_age_is_not_told_may_go_on() {
+    let bucket = Bucket::new().paged(1).terse();
+    let cleaner = Cleaner::of(&bucket);
+    for key in ["a", "b"] {
+        bucket.begin(&format!("registry-mirror/v1/{key}"));
+    }
+    cleaner.pass(48 * HOUR).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 0);
+    assert_eq!(bucket.uploads().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_trial_left_behind_goes_when_it_is_a_day_old() {
+    let bucket = Bucket::new();
+    let cleaner = Cleaner::of(&bucket);
+    let left = |name: &str| format!("registry-mirror/v1/probe/{name}");
+    bucket.put(&left("old-race"), "x");
+    cleaner.pass(24 * HOUR).await;
+    bucket.put(&left("new-race"), "x");
+    cleaner.pass(Duration::from_secs(5)).await;
+    cleaner.sweep().await.unwrap();
+    let probes: Vec<_> = bucket.keys().into_iter().filter(|key| key.contains("/probe/")).collect();
+    assert_eq!(probes, [left("new-race")]);
+}
+
+#[tokio::test]
+async fn what_the_bucket_refuses_to_remove_stays_alone() {
+    for code in ["AccessDenied", "InternalError"] {
+        let bucket = Bucket::new();
+        let (cleaner, unused, used) = Cleaner::ready(&bucket, 40).await;
+        let key = Key { area: Area::Public, digest: unused[7] };
+        bucket.keep(&place(&key), code);
+        let swept = cleaner.sweep().await.unwrap();
+        assert_eq!((swept.removed.objects, swept.refused, swept.left.objects), (39, 1, 41));
+        assert_eq!((cleaner.held(&unused), cleaner.held(&used)), (1, 40), "{code}");
+        bucket.heal();
+        cleaner.pass(HOUR).await;
+        assert_eq!(cleaner.sweep().await.unwrap().removed.objects, 1, "it is tried again");
+    }
 }

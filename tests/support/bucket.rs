@@ -43,6 +43,13 @@ pub enum Sealing {
     Never,
 }
 
+/// A condition of a write that a bucket takes and does not look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    IfMatch,
+    IfNoneMatch,
+}
+
 /// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -78,11 +85,17 @@ struct State {
     cloud: cloud::Cloud,
     sealing: Sealing,
     unconditional: bool,
+    /// Conditions that it takes and does not look at.
+    ignored: Option<Ignored>,
     hashing: bool,
     owner: Option<String>,
     /// Whether calls that name no owner are refused, too.
     must_name_owner: bool,
     page: Option<usize>,
+    /// Keys that DeleteObjects refuses one by one.
+    undeletable: BTreeMap<String, &'static str>,
+    /// Whether listings of uploads lack the time of each, and where the next page begins.
+    terse: bool,
     faults: Vec<Planned>,
     calls: BTreeMap<&'static str, usize>,
     /// Makes every ETag and upload id differ; an ETag is no hash by default, as under KMS.
@@ -94,6 +107,7 @@ struct State {
 #[derive(Debug)]
 struct Planned {
     operation: &'static str,
+    skip: usize,
     fault: Fault,
     times: usize,
 }
@@ -113,6 +127,12 @@ impl Bucket {
     /// The same bucket, which answers conditional writes by 501.
     pub fn unconditional(self) -> Self {
         self.state().unconditional = true;
+        self
+    }
+
+    /// The same bucket, which takes conditions of this kind and does not look at them.
+    pub fn ignoring(self, condition: Ignored) -> Self {
+        self.state().ignored = Some(condition);
         self
     }
 
@@ -140,6 +160,18 @@ impl Bucket {
         self
     }
 
+    /// The same bucket, which tells of uploads neither when they were begun nor where the next page
+    /// of them begins.
+    pub fn terse(self) -> Self {
+        self.state().terse = true;
+        self
+    }
+
+    /// DeleteObjects refuses to remove this object, with that code, and removes all others.
+    pub fn keep(&self, key: &str, code: &'static str) {
+        self.state().undeletable.insert(key.to_owned(), code);
+    }
+
     /// Changes what the bucket does about encryption.
     pub fn set_sealing(&self, sealing: Sealing) {
         self.state().sealing = sealing;
@@ -147,12 +179,19 @@ impl Bucket {
 
     /// The next `times` calls of `operation` (`"*"`: of any) fail.
     pub fn fail(&self, operation: &'static str, fault: Fault, times: usize) {
-        self.state().faults.push(Planned { operation, fault, times });
+        self.fail_after(operation, 0, fault, times);
+    }
+
+    /// The same, once so many such calls have gone through.
+    pub fn fail_after(&self, operation: &'static str, skip: usize, fault: Fault, times: usize) {
+        self.state().faults.push(Planned { operation, skip, fault, times });
     }
 
     /// Nothing fails any more.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.undeletable.clear();
     }
 
     /// How many calls of `operation` arrived, those that failed included.
@@ -222,6 +261,10 @@ impl State {
             plan.times > 0 && (plan.operation == operation || plan.operation == "*")
         };
         let plan = self.faults.iter_mut().find(due)?;
+        if plan.skip > 0 {
+            plan.skip -= 1;
+            return None;
+        }
         plan.times -= 1;
         Some(plan.fault.clone())
     }

@@ -17,8 +17,8 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference, Tag},
     store::{
-        Abilities, Area, BackLink, Body, Entry, Found, Info, Key, Link, Listed, Meta, Page,
-        Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, BackLink, Body, Entry, Found, Info, Key, Link, Listed, Meta, NotRemoved,
+        Page, Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -377,12 +377,11 @@ fn key((area, digest): &Path) -> Key {
     Key { area, digest: *digest }
 }
 
-/// The page of `all` that begins after the entry that `from` counts to.
-fn page<T>(all: impl Iterator<Item = T>, from: Option<String>) -> Page<T> {
-    let start = from.map_or(0, |from| from.parse().unwrap());
-    let mut rest = all.skip(start);
-    let entries: Vec<T> = rest.by_ref().take(PAGE).collect();
-    let next = rest.next().map(|_| (start + entries.len()).to_string());
+/// The page of `all`, each with its place in their order, that begins after the place `from`.
+fn page<T>(all: impl Iterator<Item = (String, T)>, from: Option<String>) -> Page<T> {
+    let mut rest = all.filter(|(place, _)| from.as_ref().is_none_or(|from| place > from));
+    let (places, entries): (Vec<String>, Vec<T>) = rest.by_ref().take(PAGE).unzip();
+    let next = places.into_iter().next_back().filter(|_| rest.next().is_some());
     Page { entries, next }
 }
 
@@ -465,10 +464,10 @@ impl Memory {
     fn listed(&self, wanted: impl Fn(&Path) -> bool, from: Option<String>) -> Page<Listed> {
         let content = self.content.lock().unwrap();
         let wanted = content.iter().filter(|(path, _)| wanted(path));
-        let listed = wanted.map(|(path, (bytes, _, stored))| Listed {
-            key: key(path),
-            size: bytes.len() as u64,
-            stored: *stored,
+        let listed = wanted.map(|(path, (bytes, _, stored))| {
+            let (size, stored) = (bytes.len() as u64, *stored);
+            let place = format!("{} {}", path.0, path.1);
+            (place, Listed { key: key(path), size, stored })
         });
         page(listed, from)
     }
@@ -563,7 +562,7 @@ impl Store for Memory {
         Store::put(self, key, payload, meta).await
     }
 
-    async fn remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+    async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         self.gate(&self.undeletable).await?;
         let mut content = self.content.lock().unwrap();
         keys.iter().for_each(|key| drop(content.remove(&path(key))));
@@ -600,7 +599,9 @@ impl Store for Memory {
     }
 
     async fn stray_uploads(&self, from: Option<String>) -> Result<Page<StrayUpload>, StoreError> {
-        Ok(page(self.uploads.lock().unwrap().iter().cloned(), from))
+        let uploads = self.uploads.lock().unwrap();
+        let uploads: BTreeMap<_, _> = uploads.iter().map(|u| (u.id.clone(), u.clone())).collect();
+        Ok(page(uploads.into_iter(), from))
     }
 
     async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
@@ -647,8 +648,9 @@ impl Records for Memory {
         let below = format!("{prefix}/");
         let wanted =
             records.iter().filter(|(path, _)| prefix.is_empty() || path.starts_with(&below));
-        let entries =
-            wanted.map(|(path, (_, _, written))| Entry { path: path.clone(), written: *written });
+        let entries = wanted.map(|(path, (_, _, written))| {
+            (path.clone(), Entry { path: path.clone(), written: *written })
+        });
         Ok(page(entries, from))
     }
 

@@ -2,12 +2,15 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::SweepError;
+use super::{
+    SweepError,
+    state::{LONGEST, SLACK},
+};
 use crate::{
     clock::{from_unix, to_unix},
     store::{Records, Store, StoreError, Version, When, Written},
@@ -31,7 +34,31 @@ pub(super) struct Lease {
     holder: String,
     term: Duration,
     version: Version,
-    renewed: Instant,
+    until: SystemTime,
+}
+
+/// What a clean-up goes on under: the lease; nothing where there can be none, or where nothing is
+/// changed.
+#[derive(Debug, Default)]
+pub(super) struct Hold<'a>(pub(super) Option<&'a mut Lease>);
+
+impl Hold<'_> {
+    /// As [`Lease::keep`]. To be called wherever something is asked of the store that may have to
+    /// be asked many times.
+    pub(super) async fn keep(&mut self) -> Result<(), SweepError> {
+        match &mut self.0 {
+            Some(lease) => lease.keep().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Lease::renew`]. To be called before what cannot be taken back.
+    pub(super) async fn renew(&mut self) -> Result<(), SweepError> {
+        match &mut self.0 {
+            Some(lease) => lease.renew().await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Lease {
@@ -49,9 +76,10 @@ impl Lease {
         let when = match records.get(PATH).await? {
             None => When::Absent,
             Some((value, version)) => {
-                // What nobody can read binds nobody.
+                // What nobody can read binds nobody, nor what was written by a clock that was wrong.
                 let held = serde_json::from_slice::<Held>(&value).ok();
-                let taken = held.filter(|held| held.holder != holder);
+                let latest = to_unix(now + LONGEST + SLACK);
+                let taken = held.filter(|held| held.holder != holder && held.until <= latest);
                 if let Some(until) = taken.map(|held| from_unix(held.until))
                     && until > now
                 {
@@ -60,12 +88,10 @@ impl Lease {
                 When::Is(version)
             }
         };
-        let holder = holder.to_owned();
-        match records.put(PATH, held(&holder, now + term)?, when).await? {
-            Written::Done(version) => {
-                Ok(Self { store, records, holder, term, version, renewed: Instant::now() })
-            }
-            Written::Conflict => Err(SweepError::Busy { until: now + term }),
+        let (holder, until) = (holder.to_owned(), now + term);
+        match records.put(PATH, held(&holder, until)?, when).await? {
+            Written::Done(version) => Ok(Self { store, records, holder, term, version, until }),
+            Written::Conflict => Err(SweepError::Busy { until }),
         }
     }
 
@@ -83,7 +109,9 @@ impl Lease {
     /// # Errors
     /// As [`Lease::renew`].
     pub(super) async fn keep(&mut self) -> Result<(), SweepError> {
-        if self.renewed.elapsed() > self.term / 3 { self.renew().await } else { Ok(()) }
+        let left = self.until.duration_since(self.store.now().await?).unwrap_or_default();
+        let is_fresh = (self.term * 2 / 3..=self.term + SLACK).contains(&left);
+        if is_fresh { Ok(()) } else { self.renew().await }
     }
 
     /// Lets others have it.
@@ -99,7 +127,7 @@ impl Lease {
         match self.records.put(PATH, held(&self.holder, until)?, when).await? {
             Written::Done(version) => {
                 self.version = version;
-                self.renewed = Instant::now();
+                self.until = until;
                 Ok(())
             }
             Written::Conflict => Err(SweepError::Lost),

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::{SweepError, state};
+use super::{SweepError, lease::Hold, state};
 use crate::{
     mirror::{
         Inner,
-        usage::{Used, note},
+        usage::{Touched, Used, note},
     },
     oci::Name,
     store::{Area, Key, MAX_RECORD, Records, StoreError, Version, When, Written},
@@ -24,7 +24,7 @@ const PUBLIC: &str = "use/public";
 /// The most lines of a report.
 const LINES: usize = 10_000;
 /// How many lines are merged at a time, so that memory does not grow with the reports.
-const AT_ONCE: usize = 90_000;
+pub(super) const AT_ONCE: usize = 90_000;
 
 /// One part of what is known of the use of all content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,18 +90,11 @@ impl Inner {
     /// Writes reports of `collected`, and hands back what they say: times by the store's clock.
     async fn write_reports(
         &self,
-        collected: &HashMap<Key, Used>,
+        collected: &HashMap<Key, Touched>,
     ) -> Result<Vec<(Key, Used)>, StoreError> {
         let there = state::seconds(self.parts.far.now().await?);
-        let here = state::seconds(self.parts.clock.now());
-        let told: Vec<(Key, Used)> = collected
-            .iter()
-            .map(|(key, used)| {
-                let ago = here.saturating_sub(used.last);
-                let used = Used { last: there.saturating_sub(ago), ..used.clone() };
-                (key.clone(), used)
-            })
-            .collect();
+        let told = collected.iter().map(|(key, used)| (key.clone(), used.told(there)));
+        let told: Vec<(Key, Used)> = told.collect();
         for lines in told.chunks(LINES) {
             let text = note::print(lines.iter().map(|(key, used)| (key, used)));
             let path = format!("{REPORTS}/{}", self.parts.node.next_report());
@@ -110,18 +103,25 @@ impl Inner {
         Ok(told)
     }
 
-    /// Reads reports, except those in `known`, until there is enough to merge at once.
-    pub(super) async fn gather(&self, known: &HashSet<String>) -> Result<Gathered, SweepError> {
+    /// Reads reports, except those in `known`, until they have `enough` lines or there are no others.
+    pub(super) async fn gather(
+        &self,
+        known: &HashSet<String>,
+        enough: usize,
+        hold: &mut Hold<'_>,
+    ) -> Result<Gathered, SweepError> {
         let records = &*self.parts.records;
         let mut gathered = Gathered::default();
         let (mut from, mut lines) = (None, 0);
         loop {
+            hold.keep().await?;
             let page = records.list(REPORTS, from).await?;
             for entry in page.entries.into_iter().filter(|entry| !known.contains(&entry.path)) {
-                if lines >= AT_ONCE {
+                if lines >= enough {
                     gathered.more = true;
                     return Ok(gathered);
                 }
+                hold.keep().await?;
                 let Some((text, _)) = records.get(&entry.path).await? else { continue };
                 let uses = note::parse(&text).map_err(|_| unreadable(&entry.path))?;
                 lines += uses.len();
@@ -139,9 +139,13 @@ impl Inner {
     }
 
     /// The parts of private content of which something is known.
-    pub(super) async fn private_parts(&self) -> Result<HashSet<Part>, SweepError> {
+    pub(super) async fn private_parts(
+        &self,
+        hold: &mut Hold<'_>,
+    ) -> Result<HashSet<Part>, SweepError> {
         let (mut parts, mut from) = (HashSet::new(), None);
         loop {
+            hold.keep().await?;
             let page = self.parts.records.list(PRIVATE, from).await?;
             parts.extend(page.entries.iter().filter_map(|entry| {
                 let name = entry.path.strip_prefix(PRIVATE)?.strip_prefix('/')?;
@@ -160,9 +164,9 @@ impl Inner {
         mut look: impl FnMut(&Key, &Used) + Send,
     ) -> Result<(), SweepError> {
         self.report_use().await?;
-        let mut seen = HashSet::new();
+        let (mut seen, mut hold) = (HashSet::new(), Hold::default());
         loop {
-            let gathered = self.gather(&seen).await?;
+            let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
             gathered.uses.values().flatten().for_each(|(key, used)| look(key, used));
             seen.extend(gathered.paths);
             if !gathered.more {
@@ -170,16 +174,41 @@ impl Inner {
             }
         }
         let public = (0..=u8::MAX).map(Part::Public);
-        for part in public.chain(self.private_parts().await?) {
+        for part in public.chain(self.private_parts(&mut hold).await?) {
             let known = Known::read(&*self.parts.records, &part, HashMap::new()).await?;
             known.uses.iter().for_each(|(key, used)| look(key, used));
         }
         Ok(())
     }
 
+    /// All that was reported and not merged yet, and what this node has yet to report. For who only
+    /// looks: it is in memory at once.
+    pub(super) async fn all_reported(&self) -> Result<ByPart, SweepError> {
+        let (mut all, mut seen, mut hold) = (ByPart::new(), HashSet::new(), Hold::default());
+        let now = state::seconds(self.parts.far.now().await?);
+        let own = self.usage.told(now);
+        let mut add = |key: Key, used: Used| {
+            all.entry(Part::of(&key)).or_default().entry(key).or_default().merge(&used);
+        };
+        own.into_iter().for_each(|(key, used)| add(key, used));
+        loop {
+            let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
+            gathered.uses.into_values().flatten().for_each(|(key, used)| add(key, used));
+            seen.extend(gathered.paths);
+            if !gathered.more {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Removes reports that were merged.
-    pub(super) async fn drop_reports(&self, paths: &[String]) -> Result<(), SweepError> {
+    pub(super) async fn drop_reports(
+        &self,
+        paths: &[String],
+        hold: &mut Hold<'_>,
+    ) -> Result<(), SweepError> {
         for path in paths {
+            hold.keep().await?;
             self.parts.records.remove(path).await?;
         }
         Ok(())
@@ -202,6 +231,11 @@ impl Known {
             uses.entry(key).or_default().merge(&used);
         }
         Ok(Self { uses, written })
+    }
+
+    /// Whether there is a record and nothing left to be written down in it.
+    pub(super) fn is_needless(&self) -> bool {
+        self.written.is_some() && self.uses.is_empty()
     }
 
     /// Writes it down if it has changed.

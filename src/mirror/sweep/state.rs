@@ -14,13 +14,17 @@ use super::SweepError;
 use crate::{
     clock::to_unix,
     settings::Settings,
-    store::{LINK_LIFETIME, Records, StoreError, When},
+    store::{LINK_LIFETIME, Records, StoreError, Version, When, Written},
 };
 
 const PATH: &str = "sweep/state";
 
 /// How often a node reports its use, at most and at least.
 const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// How far the store's clock may seem to go back. What was written down at a later time than that was
+/// written when the clock was wrong.
+pub(super) const SLACK: Duration = Duration::from_secs(60);
 
 /// All times are seconds since 1970 by the store's clock. A time of 0 is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,9 @@ pub(in crate::mirror) struct State {
     pub(super) objects: u64,
     /// And how many bytes.
     pub(super) bytes: u64,
+    /// Which writing of the record this was read from; none if there was none.
+    #[serde(skip)]
+    read_from: Option<Version>,
 }
 
 /// What is to go.
@@ -66,14 +73,34 @@ impl State {
     pub(super) async fn read(records: &dyn Records) -> Result<Self, SweepError> {
         match records.get(PATH).await? {
             None => Ok(Self::default()),
-            Some((value, _)) => serde_json::from_slice(&value)
-                .map_err(|_| SweepError::Unreadable { path: PATH.into() }),
+            Some((value, version)) => match serde_json::from_slice::<Self>(&value) {
+                Ok(state) => Ok(Self { read_from: Some(version), ..state }),
+                Err(_) => Err(SweepError::Unreadable { path: PATH.into() }),
+            },
         }
     }
 
+    /// What of it can be believed at `now`: a time that is yet to come is none.
+    pub(super) fn at(mut self, now: u64) -> Self {
+        let latest = now + SLACK.as_secs();
+        for time in [&mut self.since, &mut self.swept, &mut self.marked] {
+            if *time > latest {
+                *time = 0;
+            }
+        }
+        self
+    }
+
+    /// Writes it down in place of what it was read from.
+    ///
+    /// # Errors
+    /// [`SweepError::Lost`] if another wrote it meanwhile.
     pub(super) async fn write(&self, records: &dyn Records) -> Result<(), SweepError> {
-        records.put(PATH, json("state", self)?, When::Always).await?;
-        Ok(())
+        let when = self.read_from.clone().map_or(When::Absent, When::Is);
+        match records.put(PATH, json("state", self)?, when).await? {
+            Written::Done(_) => Ok(()),
+            Written::Conflict => Err(SweepError::Lost),
+        }
     }
 
     /// What may be removed at `now`: as it was marked, if that is long enough ago, and as far as the
@@ -131,9 +158,12 @@ pub(super) fn grace(settings: &Settings) -> Duration {
     report_every(settings) * 2 + addresses
 }
 
+/// The longest that a lease may last.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
+
 /// How long the lease lasts.
 pub(super) fn term(settings: &Settings) -> Duration {
-    settings.cleanup_interval.0.clamp(Duration::from_secs(5), Duration::from_secs(60))
+    settings.cleanup_interval.0.clamp(Duration::from_secs(5), LONGEST)
 }
 
 /// The time of the store's clock as it is written down.

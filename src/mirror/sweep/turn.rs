@@ -57,12 +57,12 @@ impl Inner {
         let settings = self.parts.settings.load_full();
         let last = super::lock(&self.swept).clone();
         let now = walk::now(self).await?;
-        if let Some(state) = last
-            && state.due(&settings) > now
+        if let Some(due) = last.map(|state| state.at(now).due(&settings))
+            && due > now
         {
-            return Ok(Duration::from_secs(state.due(&settings) - now));
+            return Ok(Duration::from_secs(due - now));
         }
-        let state = State::read(&*self.parts.records).await?;
+        let state = State::read(&*self.parts.records).await?.at(now);
         let due = state.due(&settings);
         *super::lock(&self.swept) = Some(state);
         Ok(Duration::from_secs(due.saturating_sub(now)))
@@ -110,12 +110,13 @@ fn hint(error: &SweepError) -> Option<&'static str> {
 }
 
 fn tell(swept: &Swept, took: Duration) {
-    let Swept { left, removed, marked, uploads, records, .. } = swept;
+    let Swept { left, removed, refused, marked, uploads, records, .. } = swept;
     tracing::info!(
         objects = left.objects,
         bytes = left.bytes,
         removed = removed.objects,
         removed_bytes = removed.bytes,
+        refused,
         marked_bytes = marked,
         uploads,
         records,

@@ -1,17 +1,15 @@
 //! The walk over everything that is kept, a part at a time: what is known of its use beside the
 //! listing of what is there.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use super::{
-    PARTS, Reason, Step, SweepError, Tally, Tell,
-    lease::Lease,
+    HeldBack, PARTS, Reason, Step, SweepError, Tally, Tell,
+    lease::Hold,
+    removal::{Late, Victim},
     reports::{ByPart, Known, Part},
     spread::Spread,
-    state::{self, Removable},
+    state::{self, Removable, SLACK},
 };
 use crate::{
     clock::to_unix,
@@ -20,67 +18,61 @@ use crate::{
     store::{Area, Key, Listed, Shard},
 };
 
-/// What one DeleteObjects takes.
-const BATCH: usize = 1000;
-
 /// How many manifests wait for the end of a walk at most.
 const WAITING: usize = 50_000;
 
 /// For how long the use of what is not there is remembered: it may be on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(86_400);
 
-/// What goes.
-#[derive(Debug)]
-struct Victim {
-    key: Key,
-    size: u64,
-    /// The second since 1970 of its last use, or of its writing.
-    last: u64,
-    reason: Reason,
-}
-
 /// A walk.
 pub(super) struct Walk<'a> {
     pub(super) mirror: &'a Inner,
-    /// None where there can be none, or nothing is changed.
-    pub(super) lease: Option<&'a mut Lease>,
+    pub(super) hold: Hold<'a>,
     pub(super) tell: Tell<'a>,
     /// Since when use was written down.
     pub(super) since: u64,
     pub(super) now: u64,
+    /// What was used or written after this, was so by a clock that was wrong.
+    latest: u64,
     /// What goes.
     pub(super) removable: Removable,
     /// Whether anything is changed; if not, what would go is told.
     pub(super) writes: bool,
-    /// Reports that are merged already.
-    pub(super) merged: HashSet<String>,
+    /// Why nothing more goes, if that is so.
+    pub(super) held_back: Option<HeldBack>,
+    /// When it was last asked whether another program writes.
+    pub(super) looked: u64,
     /// How much is left, by its last use.
     pub(super) spread: Spread,
     pub(super) left: Tally,
     pub(super) removed: Tally,
+    /// How many objects the store refused to remove.
+    pub(super) refused: u64,
     /// Manifests to be removed when what they name was: as long as one is there, a pull of what is
     /// missing costs nothing of the limit.
     waiting: Vec<Victim>,
-    /// What was reported since the walk began.
-    late: HashMap<Key, Used>,
+    pub(super) late: Late,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(mirror: &'a Inner, tell: Tell<'a>, now: u64, since: u64) -> Self {
         Self {
             mirror,
-            lease: None,
+            hold: Hold::default(),
             tell,
             since,
             now,
+            latest: now + SLACK.as_secs(),
             removable: Removable::default(),
             writes: false,
-            merged: HashSet::new(),
+            held_back: None,
+            looked: now,
             spread: Spread::default(),
             left: Tally::default(),
             removed: Tally::default(),
+            refused: 0,
             waiting: Vec::new(),
-            late: HashMap::new(),
+            late: Late::default(),
         }
     }
 
@@ -98,6 +90,7 @@ impl<'a> Walk<'a> {
                 let shard = Shard { algorithm: *algorithm, first };
                 let mut from = None;
                 loop {
+                    self.hold.keep().await?;
                     let page = store.list(&Area::Public, shard, from).await?;
                     page.entries.into_iter().for_each(|listed| visit.see(self, listed));
                     from = page.next;
@@ -120,7 +113,7 @@ impl<'a> Walk<'a> {
     /// Merges `reported` without looking at what is there.
     pub(super) async fn merge(&mut self, reported: ByPart) -> Result<(), SweepError> {
         for (part, uses) in reported {
-            self.keep_lease().await?;
+            self.hold.keep().await?;
             let known = Known::read(&*self.mirror.parts.records, &part, uses).await?;
             known.write(&*self.mirror.parts.records, &part).await?;
         }
@@ -130,9 +123,10 @@ impl<'a> Walk<'a> {
     /// Private content is listed as one, repository after repository.
     async fn private(&mut self, mut reported: ByPart) -> Result<(), SweepError> {
         let (mut from, mut current): (_, Option<Visit>) = (None, None);
-        let mut unseen = self.mirror.private_parts().await?;
+        let mut unseen = self.mirror.private_parts(&mut self.hold).await?;
         unseen.extend(reported.keys().cloned());
         loop {
+            self.hold.keep().await?;
             let page = self.mirror.parts.far.list_private(from).await?;
             for listed in page.entries {
                 let Area::Private(name) = &listed.key.area else { continue };
@@ -170,7 +164,8 @@ impl<'a> Walk<'a> {
         part: Part,
         reported: Option<HashMap<Key, Used>>,
     ) -> Result<Visit, SweepError> {
-        self.keep_lease().await?;
+        self.hold.keep().await?;
+        self.latest = now(self.mirror).await? + SLACK.as_secs();
         let records = &*self.mirror.parts.records;
         let known = Known::read(records, &part, reported.unwrap_or_default()).await?;
         Ok(Visit { part, known, kept: HashMap::new(), victims: Vec::new() })
@@ -181,7 +176,7 @@ impl<'a> Walk<'a> {
         let remembered = self.now.saturating_sub(ON_ITS_WAY.as_secs());
         let absent = std::mem::take(&mut visit.known.uses).into_iter();
         let mut kept = visit.kept;
-        kept.extend(absent.filter(|(_, used)| used.last > remembered));
+        kept.extend(absent.filter(|(_, used)| used.last > remembered && used.last <= self.latest));
         visit.known.uses = kept;
         self.remove(visit.victims).await?;
         if self.waiting.len() >= WAITING {
@@ -189,67 +184,16 @@ impl<'a> Walk<'a> {
             self.remove(waiting).await?;
         }
         if self.writes {
-            self.keep_lease().await?;
+            if visit.known.is_needless() {
+                // A removal has no condition, so one that was frozen here would take away what
+                // another wrote.
+                self.hold.renew().await?;
+            } else {
+                self.hold.keep().await?;
+            }
             visit.known.write(&*self.mirror.parts.records, &visit.part).await?;
         }
         Ok(())
-    }
-
-    async fn keep_lease(&mut self) -> Result<(), SweepError> {
-        match &mut self.lease {
-            Some(lease) => lease.keep().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Removes what is still unused of `victims`.
-    async fn remove(&mut self, victims: Vec<Victim>) -> Result<(), SweepError> {
-        let mut victims = victims.into_iter().peekable();
-        while victims.peek().is_some() {
-            let mut batch: Vec<Victim> = victims.by_ref().take(BATCH).collect();
-            if self.writes {
-                if let Some(lease) = &mut self.lease {
-                    lease.renew().await?;
-                }
-                batch = self.still_unused(batch).await?;
-                let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
-                if let Err(error) = self.mirror.parts.far.remove(&keys).await {
-                    if error.retryable() {
-                        return Err(error.into());
-                    }
-                    tracing::warn!(%error, "what nobody uses cannot be removed");
-                    batch.into_iter().for_each(|victim| self.spare(&victim));
-                    continue;
-                }
-            }
-            for victim in batch {
-                let Victim { key, size, last, reason } = victim;
-                self.removed.add(size);
-                if !self.writes {
-                    (self.tell)(Step::WouldRemove { key, size, last, reason });
-                } else {
-                    tracing::debug!(digest = %key.digest, last, ?reason, "removed");
-                    self.mirror.parts.metrics.cleanup().removed(reason.as_str(), size);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Of `batch`, what nobody has reported as used since it was looked at.
-    async fn still_unused(&mut self, batch: Vec<Victim>) -> Result<Vec<Victim>, SweepError> {
-        self.mirror.report_use().await?;
-        let gathered = self.mirror.gather(&self.merged).await?;
-        self.merged.extend(gathered.paths);
-        for (key, used) in gathered.uses.into_values().flatten() {
-            self.late.entry(key).or_default().merge(&used);
-        }
-        let used_late = |victim: &Victim| {
-            self.late.get(&victim.key).is_some_and(|used| used.last > victim.last)
-        };
-        let (spared, unused): (Vec<_>, Vec<_>) = batch.into_iter().partition(used_late);
-        spared.iter().for_each(|victim| self.spare(victim));
-        Ok(unused)
     }
 
     /// Why content goes that was last used at `last`, if it does.
@@ -267,11 +211,6 @@ impl<'a> Walk<'a> {
         }
         reason
     }
-
-    fn spare(&mut self, victim: &Victim) {
-        self.left.add(victim.size);
-        self.spread.add(victim.last, victim.size);
-    }
 }
 
 /// A part that is being walked over.
@@ -285,9 +224,17 @@ struct Visit {
 
 impl Visit {
     fn see(&mut self, walk: &mut Walk<'_>, listed: Listed) {
-        let used = self.known.uses.remove(&listed.key);
-        let written = to_unix(listed.stored);
-        let last = used.as_ref().map_or(0, |used| used.last).max(written);
+        let mut used = self.known.uses.remove(&listed.key);
+        let mut written = to_unix(listed.stored);
+        if written > walk.latest {
+            // The clock was wrong then. What counts is when this was first seen, which is noted.
+            used.get_or_insert(Used { last: walk.now, repositories: Vec::new() });
+            written = 0;
+        }
+        if let Some(used) = used.as_mut().filter(|used| used.last > walk.latest) {
+            used.last = walk.now;
+        }
+        let last = used.as_ref().map_or(0, |used| used.last).max(written).min(walk.now);
         let reason = walk.reason(last, listed.size);
         let victim = Victim {
             key: listed.key.clone(),

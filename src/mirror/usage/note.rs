@@ -36,18 +36,23 @@ impl Used {
     /// nor does it matter if something is merged twice.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.last = self.last.max(other.last);
-        for repository in &other.repositories {
-            if let Err(place) = self.repositories.binary_search(repository) {
-                self.repositories.insert(place, repository.clone());
-            }
-        }
-        self.repositories.truncate(REPOSITORIES);
+        merge_names(&mut self.repositories, &other.repositories);
     }
 
     /// Whether it was served as a manifest.
     pub fn is_manifest(&self) -> bool {
         !self.repositories.is_empty()
     }
+}
+
+/// Adds `others` to `names`, which stay in order and within their bound.
+pub(crate) fn merge_names(names: &mut Vec<Name>, others: &[Name]) {
+    for name in others {
+        if let Err(place) = names.binary_search(name) {
+            names.insert(place, name.clone());
+        }
+    }
+    names.truncate(REPOSITORIES);
 }
 
 /// What was written down is of a form that this version does not know.

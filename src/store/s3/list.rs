@@ -1,8 +1,8 @@
 //! Listings, and what is removed after them.
 
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
 
 use super::{Inner, failure::Failure, keys, read};
 use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload};
@@ -20,6 +20,19 @@ pub(super) struct Object {
     pub(super) key: String,
     size: Option<i64>,
     pub(super) stored: SystemTime,
+}
+
+/// What the store refused to remove, and why the first of it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) keys: HashSet<String>,
+    pub(super) why: StoreError,
+}
+
+/// One page of uploads, and the upload and key behind which the next begins.
+pub(super) struct Uploads {
+    pub(super) entries: Vec<MultipartUpload>,
+    pub(super) next: Option<(String, String)>,
 }
 
 impl Inner {
@@ -90,31 +103,45 @@ impl Inner {
         &self,
         from: Option<String>,
     ) -> Result<Page<StrayUpload>, StoreError> {
-        let marks = from.as_deref().map(upload_of).transpose()?;
-        let (upload, key) = marks.unzip();
+        let from = from.as_deref().map(upload_of).transpose()?;
+        let page = self.uploads_below(None, from).await?;
+        let entries = page.entries.iter().filter_map(|upload| {
+            let key = upload.key().filter(|key| keys::is_ours(key))?;
+            // Of one whose age is not told nobody knows whether it goes on.
+            let begun = read::when(Some(upload.initiated()?));
+            Some(StrayUpload { id: id_of(upload.upload_id()?, key), begun })
+        });
+        let next = page.next.map(|(upload, key)| id_of(&upload, &key));
+        Ok(Page { entries: entries.collect(), next })
+    }
+
+    /// One page of uploads that nobody finished, behind the upload and key `from`.
+    pub(super) async fn uploads_below(
+        &self,
+        prefix: Option<&str>,
+        from: Option<(String, String)>,
+    ) -> Result<Uploads, Failure> {
+        let (upload, key) = from.unzip();
         let client = self.client(UPLOADS).await?;
         let answer = client
             .list_multipart_uploads()
             .bucket(&self.bucket.name)
+            .set_prefix(prefix.map(str::to_owned))
             .set_key_marker(key)
             .set_upload_id_marker(upload)
             .set_expected_bucket_owner(self.owner())
             .send()
             .await
             .map_err(|error| Failure::new(UPLOADS, &error))?;
-        let next = if answer.is_truncated() == Some(true) {
-            let key = answer.next_key_marker();
-            let key = key.ok_or_else(|| broken(UPLOADS, "more to come, but no marker"))?;
-            Some(id_of(answer.next_upload_id_marker().unwrap_or_default(), key))
-        } else {
-            None
-        };
-        let entries = answer.uploads().iter().filter_map(|upload| {
-            let key = upload.key().filter(|key| keys::is_ours(key))?;
-            let begun = read::when(upload.initiated());
-            Some(StrayUpload { id: id_of(upload.upload_id()?, key), begun })
-        });
-        Ok(Page { entries: entries.collect(), next })
+        // SeaweedFS says that there is more and does not say where; what it left out is seen when
+        // what it told of is gone.
+        let truncated = answer.is_truncated() == Some(true);
+        let key = answer.next_key_marker.filter(|_| truncated);
+        let upload = answer.next_upload_id_marker.unwrap_or_default();
+        Ok(Uploads {
+            entries: answer.uploads.unwrap_or_default(),
+            next: key.map(|key| (upload, key)),
+        })
     }
 
     /// Ends the upload that [`Inner::uploads`] named `id`.
@@ -126,14 +153,19 @@ impl Inner {
         Ok(self.abort_upload(&key, &upload).await?)
     }
 
-    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others.
-    pub(super) async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        let mut first = Ok(());
+    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others. What
+    /// the store refused to remove, if it did all else.
+    pub(super) async fn delete(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
+        let (mut first, mut refused) = (Ok(()), None::<Refused>);
         for batch in keys.chunks(BATCH) {
-            let result = self.delete_batch(batch).await;
-            first = first.and(result);
+            match (self.delete_batch(batch).await, &mut refused) {
+                (Ok(Some(more)), Some(refused)) => refused.keys.extend(more.keys),
+                (Ok(Some(some)), none) => *none = Some(some),
+                (Ok(None), _) => {}
+                (Err(error), _) => first = first.and(Err(error)),
+            }
         }
-        first
+        first.map(|()| refused)
     }
 
     /// Removes what lies under `key`, if anything.
@@ -149,7 +181,7 @@ impl Inner {
         }
     }
 
-    async fn delete_batch(&self, keys: &[String]) -> Result<(), StoreError> {
+    async fn delete_batch(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
         let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
         let objects = objects.collect::<Result<Vec<_>, _>>();
         let delete = objects
@@ -164,11 +196,14 @@ impl Inner {
             .send()
             .await
             .map_err(|error| Failure::new(DELETE, &error))?;
-        let failed = answer.errors().iter().map(|error| error.code().unwrap_or_default());
-        match failed.into_iter().find(|code| *code != "NoSuchKey") {
-            Some(code) => Err(Failure::coded(DELETE, code).into()),
-            None => Ok(()),
-        }
+        let refused = answer.errors().iter().filter(|error| error.code() != Some("NoSuchKey"));
+        let Some(why) = refused.clone().next() else { return Ok(None) };
+        let why = StoreError::from(Failure::coded(DELETE, why.code().unwrap_or_default()));
+        let refused: Option<HashSet<String>> =
+            refused.map(|error| error.key().map(str::to_owned)).collect();
+        // An error that names nothing may mean any.
+        let keys = refused.ok_or_else(|| why.clone())?;
+        Ok(Some(Refused { keys, why }))
     }
 }
 

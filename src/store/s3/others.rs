@@ -15,7 +15,6 @@ use crate::{
 
 const HEAD: &str = "HeadObject";
 const LIST: &str = "ListObjectsV2";
-const UPLOADS: &str = "ListMultipartUploads";
 /// How long this machine's idea of how time passes is trusted before the server is asked again.
 const TRUSTED: Duration = Duration::from_secs(600);
 
@@ -68,21 +67,30 @@ impl Inner {
     /// `registry/proxy/scheduler`).
     pub(super) async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
         let scheduled = self.look(keys::SCHEDULER).await?.map(|seen| seen.info.stored);
-        let call = self.client(UPLOADS).await?.list_multipart_uploads().bucket(&self.bucket.name);
-        let call = call.prefix(keys::REPOSITORIES).set_expected_bucket_owner(self.owner());
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let failure = StoreError::from(Failure::new(UPLOADS, &error));
-                // The list says it within seconds, too, so this right is not worth a standstill.
-                let is_denied = matches!(failure, StoreError::Denied { .. });
-                return if is_denied { Ok(scheduled) } else { Err(failure) };
-            }
+        let begun = match self.last_upload(keys::REPOSITORIES).await {
+            Ok(begun) => begun,
+            // The list says it within seconds, too, so this right, or the lack of this call, is not
+            // worth a standstill.
+            Err(failure) if failure.is_denied() || failure.is_unknown_feature() => None,
+            Err(failure) => return Err(failure.into()),
         };
-        let uploads = answer.uploads().iter().filter(|upload| {
-            upload.key().is_some_and(|key| key.contains("/_uploads/")) && upload.initiated.is_some()
-        });
-        let begun = uploads.map(|upload| read::when(upload.initiated())).max();
         Ok(scheduled.max(begun))
+    }
+
+    /// When the last of that program's uploads below `prefix` was begun.
+    async fn last_upload(&self, prefix: &str) -> Result<Option<SystemTime>, Failure> {
+        let (mut last, mut from) = (None, None);
+        loop {
+            let page = self.uploads_below(Some(prefix), from).await?;
+            let uploads = page.entries.iter().filter(|upload| {
+                upload.key().is_some_and(|key| key.contains("/_uploads/"))
+                    && upload.initiated.is_some()
+            });
+            last = last.max(uploads.map(|upload| read::when(upload.initiated())).max());
+            from = page.next;
+            if from.is_none() {
+                return Ok(last);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Finding out what the bucket can do, by doing it.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{collections::HashMap, sync::atomic::Ordering, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -9,7 +9,7 @@ use super::{
     Inner,
     encryption::Encryption,
     keys,
-    write::{Answer, Condition, Outcome, Write, nonce},
+    write::{Answer, Condition, Outcome, TRIES, Write, nonce},
 };
 use crate::store::{Abilities, Payload, StoreError};
 
@@ -19,7 +19,7 @@ const UPLOAD: &str = "CompleteMultipartUpload";
 const BODY: &[u8] = b"registry-mirror\n";
 
 impl Inner {
-    /// Tries one object, two writers of one key, and an upload in two parts, reads back, and
+    /// Tries one object, writers who race for one key, and an upload in two parts, reads back, and
     /// removes it all. What was found before is tried afresh; until that has ended, all others
     /// write by what is known of the bucket's encryption.
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
@@ -29,10 +29,30 @@ impl Inner {
         let keys = ["object", "race", "parts"].map(|what| keys::probe(&format!("{name}-{what}")));
         let result = self.try_out(&encryption, &keys).await;
         self.encryption.adopt(&encryption, result.is_ok());
-        let removed = self.delete(&keys).await;
+        let removed = self.delete_all(&keys).await;
         let abilities = result?;
         removed?;
         Ok(abilities)
+    }
+
+    /// Removes what probes left behind that ended before `old`, and too soon.
+    pub(super) async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
+        let (mut removed, mut from) = (0, None);
+        loop {
+            let page = self.objects(keys::probe(""), from).await?;
+            let left = page.entries.into_iter().filter(|object| object.stored < old);
+            let left: Vec<String> = left.map(|object| object.key).collect();
+            self.delete_all(&left).await?;
+            removed += left.len() as u64;
+            from = page.next;
+            if from.is_none() {
+                return Ok(removed);
+            }
+        }
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.delete(keys).await?.map_or(Ok(()), |refused| Err(refused.why))
     }
 
     async fn try_out(
@@ -66,14 +86,54 @@ impl Inner {
         Ok(Abilities { conditional, encryption: written.encryption.and(joined.encryption) })
     }
 
-    /// Whether exactly one of two writers of one key wins.
+    /// Whether conditional writes do what they say: of two writers of a new key one wins, of two who
+    /// replace the same writing again one, and none who comes after that. On the first rests that
+    /// content is written once, on the second the lease.
     async fn one_winner(&self, encryption: &Encryption, key: &str) -> Result<bool, StoreError> {
-        let write = small(key);
-        let create = || self.sealed_by(encryption, &write, Condition::Absent);
-        let (one, other) = join(create(), create()).await;
-        let won = [one?, other?].iter().filter(|end| matches!(end, Outcome::Done(_))).count();
-        let late = create().await?;
-        Ok(won == 1 && !matches!(late, Outcome::Done(_)))
+        let Some(first) = self.race(encryption, key, &Condition::Absent).await? else {
+            return Ok(false);
+        };
+        let replace = Condition::Is(first.clone());
+        let second = self.race(encryption, key, &replace).await?;
+        Ok(second.is_some_and(|second| second != first))
+    }
+
+    /// Has two write under one condition, and a third after them; none if more than one won. What
+    /// is there then. An answer of the winner may be lost, and its second attempt be refused: then
+    /// nobody seems to have won, though somebody did.
+    async fn race(
+        &self,
+        encryption: &Encryption,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<String>, StoreError> {
+        let (one, other) =
+            join(self.racer(encryption, key, condition), self.racer(encryption, key, condition))
+                .await;
+        let early = [one?, other?];
+        let late = self.racer(encryption, key, condition).await?;
+        let won = early.iter().filter(|end| matches!(end, Outcome::Done(_))).count();
+        if won > 1 || !matches!(late, Outcome::Unmet) {
+            return Ok(None);
+        }
+        Ok(self.look(key).await?.map(|seen| seen.etag))
+    }
+
+    /// One writer, whose bytes are nobody else's: an `ETag` may be a hash of them.
+    async fn racer(
+        &self,
+        encryption: &Encryption,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Outcome, StoreError> {
+        let write = Write { payload: Payload::Bytes(nonce().into()), ..small(key) };
+        for attempt in 0..TRIES {
+            match self.sealed_by(encryption, &write, condition.clone()).await? {
+                Outcome::Raced => self.pause(attempt).await,
+                end => return Ok(end),
+            }
+        }
+        Ok(Outcome::Raced)
     }
 }
 

@@ -21,7 +21,7 @@ use s3s::{
     },
 };
 
-use super::{Bucket, NAME, SECRET, Sealing, State};
+use super::{Bucket, Ignored, NAME, SECRET, Sealing, State};
 
 /// How an object is encrypted: the algorithm, and the KMS key with its bucket-key flag.
 pub(super) type Sealed = Option<(String, Option<(String, bool)>)>;
@@ -152,6 +152,8 @@ impl State {
         if self.unconditional && (if_match.is_some() || if_none_match.is_some()) {
             return Err(error(S3ErrorCode::NotImplemented));
         }
+        let if_match = if_match.filter(|_| self.ignored != Some(Ignored::IfMatch));
+        let if_none_match = if_none_match.filter(|_| self.ignored != Some(Ignored::IfNoneMatch));
         let there = self.objects.get(key);
         if if_none_match.is_some() && there.is_some() {
             return Err(error(S3ErrorCode::PreconditionFailed));
@@ -390,10 +392,22 @@ impl S3 for Bucket {
             return Err(error(S3ErrorCode::MalformedXML));
         }
         let mut state = self.state();
+        let mut errors = Vec::new();
         for object in objects {
-            state.objects.remove(&object.key);
+            match state.undeletable.get(&object.key) {
+                Some(code) => errors.push(s3s::dto::Error {
+                    code: Some((*code).to_owned()),
+                    key: Some(object.key),
+                    message: Some(SECRET.to_owned()),
+                    version_id: None,
+                }),
+                None => drop(state.objects.remove(&object.key)),
+            }
         }
-        Ok(S3Response::new(DeleteObjectsOutput::default()))
+        Ok(S3Response::new(DeleteObjectsOutput {
+            errors: Some(errors),
+            ..DeleteObjectsOutput::default()
+        }))
     }
 
     async fn list_objects_v2(
@@ -452,12 +466,12 @@ impl S3 for Bucket {
             .map(|((key, id), upload)| MultipartUpload {
                 key: Some(key.clone()),
                 upload_id: Some(id.clone()),
-                initiated: Some(upload.begun.into()),
+                initiated: (!state.terse).then(|| upload.begun.into()),
                 ..MultipartUpload::default()
             })
             .collect();
         let truncated = found.next().is_some();
-        let last = uploads.last().filter(|_| truncated);
+        let last = uploads.last().filter(|_| truncated && !state.terse);
         Ok(S3Response::new(ListMultipartUploadsOutput {
             is_truncated: Some(truncated),
             next_key_marker: last.and_then(|upload| upload.key.clone()),
