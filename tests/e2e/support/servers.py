@@ -95,11 +95,17 @@ class Mirror:
         return self.lab.run([os.environ["MIRROR_BIN"], "client-config", client, "-i",
                              self.lab.dir / f"{self.name}-inventory"])
 
+    def command(self, *words):
+        """Another command about this mirror."""
+        return [os.environ["MIRROR_BIN"], *words, "-i", self.lab.dir / f"{self.name}-inventory"]
+
+    def surroundings(self):
+        """What that finds in its environment."""
+        return {**os.environ, "RUNTIME_DIRECTORY": str(self.lab.dir / f"{self.name}-runtime"), **self.env}
+
     def asked(self, *words):
-        """What another command prints about this mirror; none if it fails."""
-        return self.lab.run([os.environ["MIRROR_BIN"], *words, "-i", self.lab.dir / f"{self.name}-inventory"],
-                            {"RUNTIME_DIRECTORY": str(self.lab.dir / f"{self.name}-runtime"), **self.env},
-                            fatal=False)
+        """What it prints; none if it fails."""
+        return self.lab.run(self.command(*words), self.surroundings(), fatal=False)
 
     def forget(self):
         """Removes everything that the node itself keeps; it must be stopped."""
