@@ -197,6 +197,7 @@ impl Inner {
                 of: of.into(),
                 what: format!("{} objects, {} bytes stay", left.objects, left.bytes),
             }),
+            Step::Removed(_) => {}
             Step::WouldRemove { key, size, last, reason } => tell(Line::Gone {
                 digest: key.digest.to_string(),
                 size: Some(size),

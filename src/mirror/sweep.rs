@@ -62,6 +62,8 @@ pub enum Step {
         /// What stays in those that are done.
         left: Tally,
     },
+    /// So much was removed so far; told after each batch.
+    Removed(Tally),
     /// This would be removed; told only where nothing is.
     WouldRemove {
         /// What it is kept under.

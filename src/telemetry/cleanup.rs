@@ -25,6 +25,7 @@ pub struct Cleanup {
     bytes: Gauge<u64, AtomicU64>,
     marked: Gauge<u64, AtomicU64>,
     last: Gauge<u64, AtomicU64>,
+    progress: Gauge<f64, AtomicU64>,
 }
 
 impl Cleanup {
@@ -66,7 +67,17 @@ impl Cleanup {
             "when this node last came to the end of a clean-up; 0 since the start if never",
             this.last.clone(),
         );
+        r.register(
+            "cleanup_progress",
+            "share of the store that the clean-up under way on this node has walked over; 0 if none is",
+            this.progress.clone(),
+        );
         this
+    }
+
+    /// So much of a clean-up is done, from 0 to 1.
+    pub fn progress(&self, share: f64) {
+        self.progress.set(share);
     }
 
     /// An object of `bytes` was removed.
@@ -84,6 +95,7 @@ impl Cleanup {
 
     /// A clean-up ended so, `now` (seconds since 1970).
     pub fn ended(&self, outcome: &'static str, now: u64) {
+        self.progress.set(0.0);
         self.runs.get_or_create(&OutcomeLabel { outcome }).inc();
         if outcome == "done" {
             self.last.set(now);

@@ -319,7 +319,7 @@ async fn a_dry_run_tells_what_would_go_and_changes_nothing() {
         .iter()
         .filter_map(|step| match step {
             Step::WouldRemove { key, reason, .. } => Some((key.digest, *reason as u8)),
-            Step::Walked { .. } => None,
+            Step::Walked { .. } | Step::Removed(_) => None,
         })
         .collect();
     let (expired, surplus) = (Reason::Expired as u8, Reason::Surplus as u8);

@@ -72,6 +72,9 @@ impl Walk<'_> {
                 batch = went;
             }
             batch.into_iter().for_each(|victim| self.went(victim));
+            if self.writes {
+                (self.tell)(Step::Removed(self.removed));
+            }
         }
         Ok(())
     }

@@ -1,17 +1,21 @@
 //! When to report and when to clean up.
 
-use std::time::{Duration, Instant as StdInstant};
+use std::{sync::Mutex, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::{HeldBack, State, Step, SweepError, Swept, walk};
+use super::{HeldBack, State, Step, SweepError, Swept, Tally, lock, walk};
 use crate::{
     clock::to_unix,
     mirror::{Inner, sweep::report_every},
+    telemetry::Metrics,
 };
 
 /// How long after a failure, or when another is at it, the next look is.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How often the log says how far a clean-up is.
+const SAY: Duration = Duration::from_secs(60);
 
 /// The longest wait between two looks at the settings.
 const LOOK: Duration = Duration::from_secs(30);
@@ -71,8 +75,8 @@ impl Inner {
     /// Cleans up, and says in the log and the metrics how it ended; `told` is what was said last of
     /// why it could not. Whether it came to its end.
     async fn sweep_and_tell(&self, told: &mut Option<String>) -> bool {
-        let begun = StdInstant::now();
-        let ended = self.sweep(&|_: Step| {}).await;
+        let progress = Progress::new(self.parts.metrics.clone());
+        let ended = self.sweep(&|step: Step| progress.take(&step)).await;
         let outcome = match &ended {
             Ok(_) => "done",
             Err(SweepError::Busy { .. }) => "busy",
@@ -82,18 +86,69 @@ impl Inner {
         self.parts.metrics.cleanup().ended(outcome, to_unix(self.parts.clock.now()));
         let trouble = match &ended {
             Ok(swept) => {
-                tell(swept, begun.elapsed());
+                tell(swept, progress.begun.elapsed());
                 swept.held_back.as_ref().map(HeldBack::to_string)
             }
             Err(SweepError::Busy { .. }) => None,
             Err(error) => Some(error.to_string()),
         };
+        if ended.is_err() {
+            progress.stopped();
+        }
         if let Some(why) = trouble.as_ref().filter(|why| told.as_ref() != Some(*why)) {
             let hint = ended.as_ref().err().and_then(hint);
             tracing::warn!(why, hint, "nothing is removed from the store");
         }
         *told = trouble;
         ended.is_ok()
+    }
+}
+
+/// How far a clean-up is, for the log and the metrics.
+struct Progress {
+    metrics: Metrics,
+    begun: Instant,
+    so_far: Mutex<SoFar>,
+}
+
+struct SoFar {
+    said: Instant,
+    parts: u16,
+    removed: Tally,
+}
+
+impl Progress {
+    fn new(metrics: Metrics) -> Self {
+        let begun = Instant::now();
+        let so_far = SoFar { said: begun, parts: 0, removed: Tally::default() };
+        Self { metrics, begun, so_far: Mutex::new(so_far) }
+    }
+
+    fn take(&self, step: &Step) {
+        let mut so_far = lock(&self.so_far);
+        match *step {
+            Step::Removed(removed) => so_far.removed = removed,
+            Step::WouldRemove { .. } => {}
+            Step::Walked { parts, of, .. } => {
+                so_far.parts = parts;
+                self.metrics.cleanup().progress(f64::from(parts) / f64::from(of));
+                if so_far.said.elapsed() >= SAY {
+                    so_far.said = Instant::now();
+                    let Tally { objects: removed, bytes: removed_bytes } = so_far.removed;
+                    tracing::info!(parts, of, removed, removed_bytes, "the clean-up goes on");
+                }
+            }
+        }
+    }
+
+    /// One that came to no end may have done much all the same.
+    fn stopped(&self) {
+        let so_far = lock(&self.so_far);
+        let Tally { objects: removed, bytes: removed_bytes } = so_far.removed;
+        if so_far.parts > 0 || removed > 0 {
+            let parts = so_far.parts;
+            tracing::info!(parts, removed, removed_bytes, "the clean-up stopped before its end");
+        }
     }
 }
 

@@ -231,3 +231,60 @@ async fn what_was_written_by_a_clock_that_was_ahead_is_no_obstacle() {
     bench.pass(4 * HOUR).await;
     assert_eq!(bench.far.keys(), [], "it stays until the clock has come so far");
 }
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_it_is_and_what_it_did_is_told() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (bench, digests) = ripe(30).await;
+    let node = bench.watched("node-2");
+    let gate = Arc::new(Gate { left: 400.into(), open: tokio::sync::Notify::new() });
+    let watching = node.clone();
+    let watch = tokio::spawn(GATE.scope(gate.clone(), async move { watching.watch().await }));
+    // It begins a minute after the start, and stands still for more than another.
+    tokio::time::sleep(3 * MINUTE).await;
+    let progress = |bench: &Bench| {
+        let text = bench.metrics();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("registry_mirror_cleanup_progress "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let share = progress(&bench);
+    assert!(share > 0.0 && share < 1.0, "{share}");
+    let gone = digests.iter().filter(|digest| !bench.far.holds(digest)).count();
+    assert!(gone > 0 && gone < 30, "{gone}");
+    let go_on = async |calls: i64| {
+        gate.left.store(calls, Ordering::SeqCst);
+        gate.open.notify_one();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    go_on(100).await;
+    assert!(progress(&bench) > share);
+    bench.far.note("sweep/lease", r#"{"holder":"node-9.1","until":0}"#);
+    go_on(i64::MAX).await;
+    watch.abort();
+    assert_eq!(progress(&bench), 0.0, "none goes on");
+    assert!(bench.metrics().contains("cleanups_total{outcome=\"lost\"} 1"));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = |what: &str| text.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    assert_eq!(lines("the clean-up goes on").len(), 1, "{text}");
+    let stopped = lines("the clean-up stopped before its end");
+    assert!(stopped.len() == 1 && stopped[0].contains("removed="), "{text}");
+}
