@@ -255,7 +255,7 @@ async fn how_far_it_is_and_what_it_did_is_told() {
     let _logging = tracing::subscriber::set_default(subscriber.finish());
     let (bench, digests) = ripe(30).await;
     let node = bench.watched("node-2");
-    let gate = Arc::new(Gate { left: 400.into(), open: tokio::sync::Notify::new() });
+    let gate = Arc::new(Gate { left: 400.into(), open: tokio::sync::Notify::new(), fails: false });
     let watching = node.clone();
     let watch = tokio::spawn(GATE.scope(gate.clone(), async move { watching.watch().await }));
     // It begins a minute after the start, and stands still for more than another.
