@@ -90,12 +90,11 @@ def in_a_purge(lab, server, node, images):
     purged, stay = names[:PURGED], names[PURGED:]
     before = len(server.s3.keys(CONTENT))
     asked = [*[f"library/{name}" for name in purged], "--yes"]
-    purge = subprocess.Popen([*node.command("cache", "purge"), *asked], env=node.surroundings(),
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    purge = lab.start("purge", node.command("cache", "purge", *asked), node.surroundings())
     lab.wait("the purge to remove something", lambda: len(server.s3.keys(CONTENT)) < before, 60)
     node.process.signal(signal.SIGKILL)
     node.process.child.wait()
-    purge.wait()
+    purge.child.wait()
     left = sum(len(images.kept(server, name)) for name in purged)
     lab.check("a node is killed in a purge", True, f"{left} of {3 * PURGED} objects are left")
     lost = [name for name in stay if len(images.kept(server, name)) != 3]

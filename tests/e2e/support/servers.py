@@ -97,7 +97,8 @@ class Mirror:
 
     def command(self, *words):
         """Another command about this mirror."""
-        return [os.environ["MIRROR_BIN"], *words, "-i", self.lab.dir / f"{self.name}-inventory"]
+        return [os.environ["MIRROR_BIN"], *words, "-i", self.lab.dir / f"{self.name}-inventory",
+                *(["--host", self.called] if self.called else [])]
 
     def surroundings(self):
         """What that finds in its environment."""
