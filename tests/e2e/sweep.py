@@ -17,8 +17,11 @@ from support.servers import Mirror, Upstream
 
 LEASE = "registry-mirror/v1/sweep/lease"
 CONTENT = "docker/registry/v2/blobs/"
-IMAGES, SIZE, CAP = 24, 400_000, 4_000_000
-SECONDS, PULLERS = 60, 8
+IMAGES, SIZE, CAP = 20, 400_000, 3_000_000
+EXPIRY, TURN, PULLERS = 90, 2, 8
+# So long after the beginning expiry alone would still leave more than the cap: of the images that are too
+# many the last leaves the window at its turn, and may not go before it has expired.
+SOONEST = TURN * (IMAGES - CAP // SIZE - 1) + EXPIRY
 
 
 def lease(bucket):
@@ -40,9 +43,9 @@ class Pullers:
             thread.start()
 
     def wanted(self, chance):
-        """Three images at a time are in use; one leaves every other second."""
-        window = int((time.monotonic() - self.begun) / 2)
-        return self.images[(window + chance.randrange(3)) % len(self.images)]
+        """Three images at a time are in use; at each turn one leaves, until the last three are left."""
+        turn = int((time.monotonic() - self.begun) / TURN)
+        return self.images[min(turn, len(self.images) - 3) + chance.randrange(3)]
 
     def pull(self, number):
         chance, node = random.Random(number), self.nodes[number % len(self.nodes)]
@@ -63,25 +66,6 @@ class Pullers:
         self.stopped.set()
         for thread in self.threads:
             thread.join(90)
-
-
-class Watch:
-    """How large the bucket is, sampled."""
-
-    def __init__(self, bucket):
-        self.bucket, self.samples, self.stopped = bucket, [], threading.Event()
-        self.thread = threading.Thread(target=self.look)
-        self.thread.start()
-
-    def look(self):
-        while not self.stopped.wait(0.3):
-            sizes = self.bucket.s3.sizes(CONTENT)
-            if sizes:
-                self.samples.append(sum(sizes.values()))
-
-    def stop(self):
-        self.stopped.set()
-        self.thread.join()
 
 
 def in_midst(lab, bucket, node, number):
@@ -148,14 +132,16 @@ def main():
             body = request(f"{upstream.url}/v2/library/{name}/manifests/1", headers=image.ACCEPT).body
             images.append((name, [descriptor["digest"], json.loads(body)["config"]["digest"], layer.digest]))
         settings = {"store": "s3", "bucket_name": BUCKET, "bucket_location": REGION,
-                    "bucket_endpoint": bucket.url, "expire_after": "6s", "cleanup_interval": "1s",
+                    "bucket_endpoint": bucket.url, "expire_after": f"{EXPIRY}s", "cleanup_interval": "1s",
                     "max_size": str(CAP), "local_cache_size": "0", "log_level": "debug"}
         nodes = [Mirror(lab, upstream, name, env=CREDENTIALS, host=name, **settings) for name in ["first", "second"]]
         for node in nodes:
             node.start()
         first, second = nodes
-        pullers, watch = Pullers(nodes, images), Watch(bucket)
-        begun = time.monotonic()
+        pullers = Pullers(nodes, images)
+
+        def size():
+            return sum(bucket.s3.sizes(CONTENT).values())
 
         held = in_midst(lab, bucket, first, signal.SIGSTOP)
         frozen_at = time.time()
@@ -166,21 +152,20 @@ def main():
         lab.check("a node that was frozen in a clean-up loses its lease to the other", True)
         lab.wait("it to find out", lambda: '"lost"' in request(f"{first.admin}/metrics").body.decode())
         lab.check("and stops when it wakes", True)
-        time.sleep(max(0, SECONDS - (time.monotonic() - begun)))
+        lab.wait("more than the cap to be there", lambda: size() > CAP * 1.5)
+        lab.wait("no more than the cap to be left", lambda: size() <= CAP, 2 * SOONEST)
+        took = time.monotonic() - pullers.begun
         pullers.stop()
-        watch.stop()
-        lab.check(f"{PULLERS} clients pulled for a minute and more, and each pull was right",
+        lab.check(f"{PULLERS} clients pulled all the time, and each pull was right",
                   not pullers.wrong and min(pullers.pulls.values()) > 50,
                   f"{dict(pullers.pulls)}; {'; '.join(pullers.wrong[:3])}")
         both = overlaps(cleanups(first), cleanups(second), [frozen_at])
         lab.check("one cleaned up at a time",
                   not both and cleanups(first) and cleanups(second),
                   f"{len(cleanups(first))} and {len(cleanups(second))} clean-ups, {len(both)} at once")
-        removed = sum(node.metric("cleanup_removed_total") for node in nodes)
-        peak = max(watch.samples)
-        # What came since the last clean-up, and what was used within the grace, may stand above it.
-        lab.check("the cap was held", peak < CAP * 1.5 and removed > IMAGES,
-                  f"at most {peak / 1e6:.1f} MB of {CAP / 1e6:.1f}, {removed:.0f} objects removed")
+        removed = sum(node.metric(r'cleanup_removed_total\{reason="surplus"\}') for node in nodes)
+        lab.check("the cap was held before anything had to expire for it", took < SOONEST and removed > 0,
+                  f"after {took:.0f} s, not {SOONEST}; {removed:.0f} objects removed for it")
 
         held = in_midst(lab, bucket, second, signal.SIGKILL)
         second.process.kill()
@@ -188,7 +173,7 @@ def main():
         lab.check("a node that was killed in a clean-up is replaced when its lease ends", True)
         wrong = all_whole(bucket)
         lab.check("every object is whole", not wrong, str(wrong[:3]))
-        lab.wait("everything unused to go", lambda: not bucket.s3.keys(CONTENT))
+        lab.wait("everything unused to go", lambda: not bucket.s3.keys(CONTENT), 3 * EXPIRY)
         lab.check("when nobody pulls any more everything goes", True)
         lab.wait("the reports to be merged", lambda: not bucket.s3.keys("registry-mirror/v1/use/reports/"))
         lab.check("and no report of use is left", True)
