@@ -63,7 +63,8 @@ struct Inner {
     engine: Handle,
     index: Mutex<Index>,
     checks: Once<Key, bool>,
-    /// Held while room is made: two at a time would each see the same lack, and take twice as much.
+    /// Held while copies go: two who make room at a time would each see the same lack, and take
+    /// twice as much; one who counts meanwhile would count what he saw before it went.
     clearing: tokio::sync::Mutex<()>,
 }
 
@@ -236,6 +237,7 @@ impl Copies {
 
     /// Takes a copy away.
     pub(super) async fn forget(&self, key: &Key) -> Result<(), StoreError> {
+        let _clearing = self.inner.clearing.lock().await;
         lock(&self.inner.index).remove(key);
         self.tell();
         Ok(self.inner.store.remove(std::slice::from_ref(key)).await?)
@@ -308,30 +310,33 @@ impl Copies {
                 let shard = Shard { algorithm, first };
                 let mut from = None;
                 loop {
-                    match store.list(&Area::Public, shard, from).await {
-                        Ok(page) => from = self.found(page).await,
+                    match self.found(store.list(&Area::Public, shard, from)).await {
+                        Ok(Some(next)) => from = Some(next),
+                        Ok(None) => break,
                         Err(error) => {
                             result = Err(error);
                             break;
                         }
-                    }
-                    if from.is_none() {
-                        break;
                     }
                 }
             }
         }
         let mut from = None;
         loop {
-            from = self.found(store.list_private(from).await?).await;
-            if from.is_none() {
-                return result;
+            match self.found(store.list_private(from)).await? {
+                Some(next) => from = Some(next),
+                None => return result,
             }
         }
     }
 
-    /// Takes in a page; the start of the next one, if there is one.
-    async fn found(&self, page: Page<Listed>) -> Option<String> {
+    /// Takes in a page, while nothing on it goes; the start of the next one, if there is one.
+    async fn found(
+        &self,
+        listing: impl Future<Output = Result<Page<Listed>, StoreError>>,
+    ) -> Result<Option<String>, StoreError> {
+        let _clearing = self.inner.clearing.lock().await;
+        let page = listing.await?;
         let too_many = {
             let mut index = lock(&self.inner.index);
             page.entries.iter().for_each(|listed| index.find(listed));
@@ -342,7 +347,7 @@ impl Copies {
         {
             tracing::warn!(%error, "copies on the disk cannot be removed");
         }
-        page.next
+        Ok(page.next)
     }
 }
 

@@ -175,6 +175,20 @@ async fn a_reload_may_make_it_smaller_or_nothing() {
     assert!(!copies.are_wanted() && !keep(&copies, "d").await);
 }
 
+#[tokio::test]
+async fn what_goes_while_it_is_counted_is_not_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let copies = open(root.path(), 100_000);
+    for number in 0..200 {
+        assert!(keep(&copies, &number.to_string()).await);
+    }
+    copies.inner.settings.store(limited(0).load_full());
+    let pinned = HashSet::new();
+    let (counted, ()) = tokio::join!(copies.count(), copies.tidy(&pinned));
+    counted.unwrap();
+    assert_eq!(bytes(&copies), 0, "what is gone takes room from others");
+}
+
 #[test]
 fn what_nobody_else_has_goes_last() {
     let mut index = Index::default();
