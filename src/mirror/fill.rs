@@ -2,7 +2,7 @@
 //! answers, going on with the next where one breaks off.
 
 use std::{
-    io,
+    io, mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -40,9 +40,13 @@ pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust, in_stor
     let dropped = AtomicBool::new(false);
     let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store, dropped };
     if let Err(failure) = filling.run().await {
-        pilot.progress.send_replace(Progress::Failed(failure));
         // What was damaged is gone or passed over from now on: whoever comes next fares better.
-        if !filling.dropped.load(Ordering::Relaxed) {
+        let answers_next = !filling.dropped.load(Ordering::Relaxed);
+        if !answers_next {
+            pilot.leave();
+        }
+        pilot.progress.send_replace(Progress::Failed(failure));
+        if answers_next {
             sleep(LINGER).await;
         }
     }
@@ -101,21 +105,23 @@ impl<'a> Filling<'a> {
 
     /// Takes what the shared store has of the blob; where it breaks off, it has another chance.
     async fn take_from_store(&self, chunks: Chunks, size: u64) -> Result<Taken<'a>, Failure> {
+        let key = &self.pilot.key;
         let mut taking = self.begin(Some(size), From::Bucket).await?;
         self.mirror.parts.metrics.hit(Tier::Bucket, 1);
-        let mut chunks = Some(chunks);
-        for _ in 0..2 {
-            let Some(next) = chunks.take() else { break };
-            match taking.take(next).await {
+        let mut has_chance = true;
+        let mut next = Some(chunks);
+        while let Some(chunks) = next.take() {
+            match taking.take(chunks).await {
                 End::Clean if taking.is_full() => return Ok(Taken::All(taking)),
                 End::Disk(cause) => return Err(self.mirror.spool_broke(&cause)),
                 End::Fatal(failure) => return Err(failure),
                 End::Clean | End::Broken(_) => {}
             }
-            let key = &self.pilot.key;
             let written = taking.written();
             tracing::warn!(digest = %key.digest, written, "the shared store broke off");
-            chunks = self.mirror.keeper.far_rest(key, written..size).await;
+            if mem::take(&mut has_chance) {
+                next = self.mirror.keeper.far_rest(key, written..size).await;
+            }
         }
         self.mirror.keeper.broke_off();
         Ok(Taken::Part(taking))

@@ -106,13 +106,20 @@ pub(super) struct Pilot {
     table: Arc<Mutex<HashMap<Key, Entry>>>,
 }
 
-impl Drop for Pilot {
-    fn drop(&mut self) {
+impl Pilot {
+    /// Leaves the table: whoever comes from now on begins a flight of his own.
+    pub(super) fn leave(&self) {
         let mut table = lock(&self.table);
         // A flight for another repository may have taken the place meanwhile.
         if table.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.aboard, &self.aboard)) {
             table.remove(&self.key);
         }
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.leave();
         self.progress.send_if_modified(|progress| {
             let over = matches!(progress, Progress::Verified { .. } | Progress::Failed(_));
             if !over {
@@ -186,5 +193,38 @@ impl Flight {
             Ok(Progress::Failed(failure)) => Err(failure.clone()),
             Ok(_) | Err(_) => Err(Failure::upstream("the fetch ended without a result")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{oci::Digest, store::Area};
+
+    #[test]
+    fn what_left_is_boarded_by_nobody_and_takes_no_place_of_another() {
+        let flights = Flights::default();
+        let key = Key { area: Area::Public, digest: Digest::sha256(b"") };
+        let name = "acme/app".parse().unwrap();
+        let (_, first) = flights.board(&key, &name);
+        assert!(flights.board(&key, &name).1.is_none(), "two fill it");
+        let first = first.unwrap();
+        first.leave();
+        let (mut flight, second) = flights.board(&key, &name);
+        second.unwrap().progress.send_replace(Progress::Verified { total: 1 });
+        first.progress.send_replace(Progress::Failed(Failure::NoRoom));
+        assert!(matches!(*flight.progress.borrow_and_update(), Progress::Verified { total: 1 }));
+    }
+
+    #[test]
+    fn one_that_leaves_late_leaves_its_successor_alone() {
+        let flights = Flights::default();
+        let key = Key { area: Area::Public, digest: Digest::sha256(b"") };
+        let name = "acme/app".parse().unwrap();
+        let first = flights.board(&key, &name).1.unwrap();
+        first.leave();
+        let _second = flights.board(&key, &name).1.unwrap();
+        drop(first);
+        assert!(flights.board(&key, &name).1.is_none(), "the second lost its place");
     }
 }

@@ -240,6 +240,23 @@ async fn a_fault_that_passes_costs_nothing_while_the_hub_is_away() {
     }
 }
 
+/// It has a second chance, from where it broke off, and no third.
+#[tokio::test]
+async fn a_body_that_breaks_twice_costs_two_calls() {
+    for near in [true, false] {
+        let bucket = Bucket::new();
+        let (kept, other) = (content(300_000), content(10));
+        let script = script(&[&kept, &other]);
+        keep(&bucket, &kept).await;
+        let node = Puller::new(&bucket, &script, near, Settings::default());
+        node.pull(&other).await;
+        bucket.fail("GetObject", Fault::Cut(70_000), ALWAYS);
+        bucket.reset_calls();
+        node.pull(&kept).await;
+        assert_eq!(bucket.calls("GetObject"), 2, "copies: {near}");
+    }
+}
+
 /// Its key is disabled for good: it is fetched anew, put under the key of today, and nothing else
 /// suffers.
 #[tokio::test]
