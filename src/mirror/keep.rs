@@ -200,8 +200,15 @@ impl Keeper {
         let probed = match self.far.prepare().await {
             Ok(ground) => {
                 *lock(&self.shared.key) = ground.key.as_ref().map(|key| key.what.clone());
-                self.tell(ground.findings.into_iter().chain(ground.key).collect());
-                self.far.probe().await
+                let mut findings: Vec<_> = ground.findings.into_iter().chain(ground.key).collect();
+                let probed = self.far.probe().await;
+                let cannot_remove = probed.as_ref().ok().and_then(|it| it.cannot_remove.as_ref());
+                findings.extend(cannot_remove.map(|why| Finding {
+                    what: format!("nothing can be removed, so nothing is cleaned up: {why}"),
+                    hint: why.hint().map(str::to_owned),
+                }));
+                self.tell(findings);
+                probed
             }
             Err(error) => Err(error),
         };

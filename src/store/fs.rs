@@ -196,7 +196,7 @@ impl Store for Fs {
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.blocking("probe", |root| {
             let conditional = root.staging.probe()?;
-            Ok(Abilities { conditional, encryption: None })
+            Ok(Abilities { conditional, encryption: None, cannot_remove: None })
         })
         .await
     }

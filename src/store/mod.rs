@@ -3,6 +3,7 @@
 //! suite runs over every kind.
 
 mod back;
+mod error;
 pub mod fs;
 mod ground;
 mod link;
@@ -20,6 +21,7 @@ use futures_util::stream::BoxStream;
 use crate::oci::{Algorithm, Digest, MediaType, Name, Tag};
 
 pub use back::BackLink;
+pub use error::StoreError;
 pub use ground::{Finding, Ground};
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
@@ -187,100 +189,8 @@ pub struct Abilities {
     pub conditional: bool,
     /// How what is written is encrypted; none if the store does not say, or for a directory.
     pub encryption: Option<Sealed>,
-}
-
-/// Why a store could not do it, by meaning. Never carries a foreign error's own text beyond its
-/// code: a signed URL or a credential could be in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// The store does not let us.
-    #[error("the store denied `{operation}` ({code})")]
-    Denied {
-        /// What was tried, in the store's own word (`PutObject`, `open`).
-        operation: &'static str,
-        /// The store's code (`AccessDenied`, `EACCES`).
-        code: String,
-    },
-    /// The store did not answer, or not in time, or says that it cannot now: worth another try.
-    #[error("the store is not available for `{operation}` ({code})")]
-    Unavailable {
-        /// What was tried.
-        operation: &'static str,
-        /// The store's code, or what kind of failure it was (`timeout`, `connect`).
-        code: String,
-    },
-    /// There is no room.
-    #[error("the store has no room for `{operation}`")]
-    Full {
-        /// What was tried.
-        operation: &'static str,
-    },
-    /// The range lies outside the content.
-    #[error("the range lies outside the content's {size} bytes")]
-    OutOfRange {
-        /// The content's length in bytes.
-        size: u64,
-    },
-    /// The store answered something that makes no sense.
-    #[error("the store answered wrongly to `{operation}`: {what}")]
-    Broken {
-        /// What was tried.
-        operation: &'static str,
-        /// What was wrong with the answer.
-        what: String,
-    },
-    /// The place that is configured is none, or not ours.
-    #[error("{what}")]
-    Misconfigured {
-        /// What is wrong.
-        what: String,
-        /// What to do about it.
-        hint: String,
-    },
-    /// The store was found not to encrypt and is not written to.
-    #[error("the store does not encrypt, so it is not written to")]
-    NotEncrypted,
-    /// The store was found to encrypt otherwise than by the key that is named, and is not written to.
-    #[error("the store does not encrypt by the key that is named, so it is not written to")]
-    OtherKey,
-}
-
-impl StoreError {
-    /// What to do about it, where somebody has to.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Misconfigured { hint, .. } => Some(hint),
-            // As S3 passes on what KMS answered (API reference, "KMS error codes").
-            Self::Denied { code, .. } | Self::Unavailable { code, .. }
-                if code.starts_with("KMS.") =>
-            {
-                Some(
-                    "see that the key which registry_mirror_bucket_encryption_key names, or the \
-                     bucket's default, is there, enabled, and ours to use",
-                )
-            }
-            Self::NotEncrypted => Some(
-                "give the bucket a default encryption; or set registry_mirror_bucket_encrypt to \
-                 false, if it is meant to be so",
-            ),
-            Self::OtherKey => Some(
-                "see which key registry_mirror_bucket_encryption_key names, and what it is now",
-            ),
-            _ => None,
-        }
-    }
-
-    /// Whether it is about this content alone, and says nothing of the store: the key that it is
-    /// encrypted by is of no use, or it lies in an archive.
-    pub fn is_of_content(&self) -> bool {
-        matches!(self, Self::Denied { code, .. }
-            if code.starts_with("KMS.") || code == "InvalidObjectState")
-    }
-
-    /// Whether the same call may well succeed later.
-    pub const fn retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Broken { .. })
-    }
+    /// Why nothing can be removed; none if it can.
+    pub cannot_remove: Option<StoreError>,
 }
 
 /// Keeps content by digest.

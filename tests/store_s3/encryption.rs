@@ -146,6 +146,7 @@ async fn the_probe_finds_out_and_finds_it_mended() {
     let found = Abilities {
         conditional: true,
         encryption: Some(Sealed { algorithm: "AES256".into(), key: None }),
+        cannot_remove: None,
     };
     assert_eq!(s3.probe().await, Ok(found));
     assert_eq!(s3.put_content(&content(10)).await, Ok(Put::Stored));
@@ -177,7 +178,7 @@ async fn a_named_key_that_is_not_used_counts_as_none() {
 async fn nothing_is_checked_where_encryption_is_not_wanted() {
     let bucket = Bucket::new().sealing(Sealing::Never);
     let s3 = open_as(&bucket, s3::Bucket { encrypt: false, ..settings() }, tuning());
-    let found = Abilities { conditional: true, encryption: None };
+    let found = Abilities { conditional: true, encryption: None, cannot_remove: None };
     assert_eq!(s3.probe().await, Ok(found));
     for place in write(&s3).await {
         assert_eq!(bucket.sealed(&place), None, "{place}");

@@ -120,6 +120,22 @@ async fn a_store_without_conditional_writes_is_found_out_and_used() {
     assert!(matches!(third, Written::Done(_)));
 }
 
+/// It can be written to and read, which is what pulls need.
+#[tokio::test]
+async fn a_role_that_may_remove_nothing_is_told_so_and_stops_nothing() {
+    let denied = StoreError::Denied { operation: "DeleteObjects", code: "AccessDenied".into() };
+    let bucket = Bucket::new();
+    bucket.fail("DeleteObjects", Fault::Status(403, "AccessDenied"), usize::MAX);
+    let found = open(&bucket).probe().await.unwrap().cannot_remove;
+    assert_eq!(found, Some(denied.clone()));
+    assert!(found.unwrap().hint().unwrap().contains("`s3:DeleteObject`"));
+    bucket.heal();
+    assert_eq!(open(&bucket).probe().await.unwrap().cannot_remove, None);
+    bucket.fail("DeleteObjects", Fault::Status(503, "SlowDown"), usize::MAX);
+    let error = open(&bucket).probe().await.unwrap_err();
+    assert!(error.retryable(), "what passes is tried again: {error}");
+}
+
 #[tokio::test]
 async fn a_store_that_ignores_a_condition_is_found_out() {
     for condition in [Ignored::IfMatch, Ignored::IfNoneMatch] {

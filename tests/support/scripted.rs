@@ -611,7 +611,8 @@ impl Store for Memory {
 
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.gate(&self.refuse_writes).await?;
-        Ok(Abilities { conditional: *self.honest.lock().unwrap(), encryption: None })
+        let conditional = *self.honest.lock().unwrap();
+        Ok(Abilities { conditional, encryption: None, cannot_remove: None })
     }
 }
 

@@ -7,7 +7,6 @@ use crate::{
     clock::{from_unix, to_unix},
     mirror::Inner,
     settings::Settings,
-    store::StoreError,
 };
 
 /// How long an upload or a trial of the store may take. What is older was left behind.
@@ -92,8 +91,7 @@ fn as_far_as(what: &str, went: Result<u64, SweepError>) -> Result<u64, SweepErro
         Err(SweepError::Store(error)) => error,
         other => return other,
     };
-    let denied = matches!(error, StoreError::Denied { .. });
-    let hint = denied.then_some("see the permissions in docs/operations.md");
+    let hint = error.hint();
     tracing::warn!(%error, hint, "{what} cannot be cleared away");
     Ok(0)
 }

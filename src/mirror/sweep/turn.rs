@@ -152,8 +152,9 @@ impl Progress {
     }
 }
 
-fn hint(error: &SweepError) -> Option<&'static str> {
+fn hint(error: &SweepError) -> Option<&str> {
     match error {
+        SweepError::Store(error) => error.hint(),
         SweepError::NotSweeper => {
             Some("set registry_mirror_sweeper to the name of the one node that cleans up")
         }

@@ -31,8 +31,13 @@ impl Inner {
         self.encryption.adopt(&encryption, result.is_ok());
         let removed = self.delete_all(&keys).await;
         let abilities = result?;
-        removed?;
-        Ok(abilities)
+        match removed {
+            // It can be written to and read all the same.
+            Err(why @ StoreError::Denied { .. }) => {
+                Ok(Abilities { cannot_remove: Some(why), ..abilities })
+            }
+            removed => removed.map(|()| abilities),
+        }
     }
 
     /// Removes what probes left behind that ended before `old`, and too soon.
@@ -83,7 +88,8 @@ impl Inner {
         let joined = self.sealed_by(encryption, &in_parts, Condition::Always).await?;
         let joined = done(UPLOAD, joined)?;
         // Both kinds of write were held to the same rule; where they differ, the lesser is named.
-        Ok(Abilities { conditional, encryption: written.encryption.and(joined.encryption) })
+        let encryption = written.encryption.and(joined.encryption);
+        Ok(Abilities { conditional, encryption, cannot_remove: None })
     }
 
     /// Whether conditional writes do what they say: of two writers of a new key one wins, of two who
