@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -261,6 +261,34 @@ async fn one_node_at_a_time() {
     bench.far.note("sweep/lease", r#"{"holder":"node-9.1","until":5}"#);
     bench.sweep().await;
     other.sweep(&quiet).await.expect("the first gave its lease up");
+}
+
+/// Wherever it stood still on its way to the lease.
+#[tokio::test(start_paused = true)]
+async fn one_that_wakes_before_it_has_the_lease_takes_it_from_nobody() {
+    for calls in 0..8 {
+        let bench = Bench::new();
+        let node = bench.watched("node-2");
+        node.sweep(&quiet).await.unwrap();
+        let gate = Gate { left: calls.into(), open: tokio::sync::Notify::new(), fails: false };
+        let gate = Arc::new(gate);
+        let sweeping = async move { node.sweep(&quiet).await };
+        let task = tokio::spawn(GATE.scope(gate.clone(), sweeping));
+        while gate.left.load(Ordering::SeqCst) >= 0 {
+            assert!(!task.is_finished(), "it makes fewer than {calls} calls");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.later(3 * MINUTE).await;
+        let until = registry_mirror::clock::to_unix(bench.now() + MINUTE);
+        let held = format!(r#"{{"holder":"node-9.1","until":{until}}}"#);
+        bench.far.note("sweep/lease", &held);
+        gate.left.store(i64::MAX, Ordering::SeqCst);
+        gate.open.notify_one();
+        let ended = task.await.unwrap();
+        let gave_way = matches!(ended, Err(SweepError::Busy { .. } | SweepError::Lost));
+        assert!(gave_way, "asleep before call {calls}: {ended:?}");
+        assert_eq!(bench.far.record("sweep/lease"), Some(held));
+    }
 }
 
 #[tokio::test(start_paused = true)]

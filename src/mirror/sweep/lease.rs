@@ -72,8 +72,11 @@ impl Lease {
         holder: &str,
         term: Duration,
     ) -> Result<Self, SweepError> {
+        let there = records.get(PATH).await?;
+        // Asked after that: to one who stood still in between, a lease that was taken meanwhile
+        // would seem to end too late to be believed.
         let now = store.now().await?;
-        let when = match records.get(PATH).await? {
+        let when = match there {
             None => When::Absent,
             Some((value, version)) => {
                 // What nobody can read binds nobody, nor what was written by a clock that was wrong.
