@@ -203,12 +203,37 @@ impl Inner {
         hold: Hold<'_>,
         tell: Tell<'_>,
     ) -> Result<Swept, SweepError> {
-        let records = self.parts.records.clone();
-        let state = State::read(&*records).await?;
+        let records = &*self.parts.records;
+        let state = State::read(records).await?;
         let now = walk::now(self).await?;
         let mut state = state.at(now);
-        state.go_on(settings, now);
+        let is_in_between = state.is_in_between(settings, now);
+        if let Some(last) = state.go_on(settings, now) {
+            tell_break(last, now);
+        }
+        // Known to be at work also to those who come after one that fails.
+        state.write(records).await?;
+        let mut before = state.clone();
+        let swept = self.walk_and_mark(settings, state, (now, is_in_between), hold, tell).await;
+        if swept.is_err()
+            && let Ok(now) = walk::now(self).await
+        {
+            before.is_at_work(now);
+            let noted = before.write(records).await;
+            noted.unwrap_or_else(|error| tracing::debug!(%error, "the state stays as it is"));
+        }
+        swept
+    }
 
+    /// The clean-up itself; `begun` says when that was, and whether it is there for ripe marks alone.
+    async fn walk_and_mark(
+        &self,
+        settings: &Settings,
+        mut state: State,
+        (now, is_in_between): (u64, bool),
+        hold: Hold<'_>,
+        tell: Tell<'_>,
+    ) -> Result<Swept, SweepError> {
         let mut walk = Walk::new(self, tell, now, state.since);
         walk.hold = hold;
         walk.writes = true;
@@ -236,11 +261,13 @@ impl Inner {
         state.doomed = expired.max(state.surplus_bytes);
         (state.objects, state.bytes) = (left.objects, left.bytes);
         hold.renew().await?;
+        let ended = walk::now(self).await?;
         if marks_anew {
             // The grace is for those who have yet to read of the marks, which nobody can before now.
-            state.marked = walk::now(self).await?;
+            state.marked = ended;
         }
-        state.write(&*records).await?;
+        state.end(now, ended, is_in_between);
+        state.write(&*self.parts.records).await?;
         self.marks.learn(state.latest_mark);
         self.parts.metrics.cleanup().left(left.objects, left.bytes, state.doomed);
         self.drop_reports(&gathered.paths, &mut hold).await?;
@@ -257,7 +284,7 @@ impl Inner {
         let now = walk::now(self).await?;
         let mut state = state.at(now);
         let held_back = self.held_back(now).await?;
-        state.go_on(&settings, now);
+        let _ = state.go_on(&settings, now);
         let nothing = |_| {};
         let reported = self.all_reported().await?;
         let mut first = Walk::new(self, &nothing, now, state.since);
@@ -325,4 +352,15 @@ fn mark(state: &mut State, settings: &Settings, now: u64, spread: &spread::Sprea
         state.surplus = spread.oldest(state.surplus_bytes).min(latest);
     }
     state.latest_mark = state.latest_mark.max(state.expired).max(state.surplus);
+}
+
+/// Says that use counts from `now` on, since no clean-up was at work after the second `last`.
+fn tell_break(last: u64, now: u64) {
+    if last == 0 {
+        tracing::info!("use counts from now on, so nothing expires for `expire_after`");
+        return;
+    }
+    let why = format!("no clean-up was at work for {} s", now.saturating_sub(last));
+    let hint = "what was there before has its full `expire_after` again; see that a node runs";
+    tracing::warn!(why, hint, "use counts from now on");
 }

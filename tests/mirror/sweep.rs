@@ -23,6 +23,7 @@ use super::{
     name, noise,
 };
 
+mod due;
 mod long;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,6 +31,21 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn quiet(_: Step) {}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Bench {
     /// Another node on the same store, whose every call can be watched.
@@ -69,6 +85,26 @@ impl Bench {
         let mut settings = (*self.settings.load_full()).clone();
         change(&mut settings);
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Content that was put there so long ago.
+    fn there_since(&self, text: &str, ago: Duration) -> Digest {
+        let digest = self.there(text, 100);
+        let mut content = self.far.content.lock().unwrap();
+        content.get_mut(&(String::new(), digest)).unwrap().2 -= ago;
+        digest
+    }
+
+    /// What an earlier clean-up left: `marked` ago it marked what had expired by then, if it did,
+    /// and use has been written down for long.
+    fn left(&self, swept: Duration, marked: Option<Duration>) {
+        let ago = |by: Duration| registry_mirror::clock::to_unix(self.now() - by);
+        let state = serde_json::json!({
+            "since": ago(90 * DAY), "swept": ago(swept), "marked": marked.map_or(0, ago),
+            "expired": marked.map_or(0, |marked| ago(marked + 7 * DAY)),
+            "latest_mark": marked.map_or(0, |marked| ago(marked + 7 * DAY)), "doomed": 100,
+        });
+        self.far.note("sweep/state", &state.to_string());
     }
 
     /// Content that was put there without this mirror's doing.

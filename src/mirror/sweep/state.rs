@@ -32,8 +32,14 @@ pub(super) const SLACK: Duration = Duration::from_secs(60);
 pub(in crate::mirror) struct State {
     /// Since when use was written down without a break.
     pub(super) since: u64,
-    /// When the last clean-up was.
+    /// When the last clean-up began that came to its end.
     pub(super) swept: u64,
+    /// When the last of them began that was not there for ripe marks alone; 0 if that is `swept`.
+    regular: u64,
+    /// When a clean-up was last at work, whether it came to its end or not.
+    active: u64,
+    /// How many seconds lay between two clean-ups then, as the settings said.
+    interval: u64,
     /// When the marks were made.
     pub(super) marked: u64,
     /// What was last used at or before this has expired.
@@ -83,7 +89,8 @@ impl State {
     /// What of it can be believed at `now`: a time that is yet to come is none.
     pub(super) fn at(mut self, now: u64) -> Self {
         let latest = now + SLACK.as_secs();
-        for time in [&mut self.since, &mut self.swept, &mut self.marked] {
+        let Self { since, swept, regular, active, marked, .. } = &mut self;
+        for time in [since, swept, regular, active, marked] {
             if *time > latest {
                 *time = 0;
             }
@@ -95,10 +102,13 @@ impl State {
     ///
     /// # Errors
     /// [`SweepError::Lost`] if another wrote it meanwhile.
-    pub(super) async fn write(&self, records: &dyn Records) -> Result<(), SweepError> {
+    pub(super) async fn write(&mut self, records: &dyn Records) -> Result<(), SweepError> {
         let when = self.read_from.clone().map_or(When::Absent, When::Is);
         match records.put(PATH, json("state", self)?, when).await? {
-            Written::Done(_) => Ok(()),
+            Written::Done(version) => {
+                self.read_from = Some(version);
+                Ok(())
+            }
             Written::Conflict => Err(SweepError::Lost),
         }
     }
@@ -127,22 +137,58 @@ impl State {
         self.marked > 0 && now < self.marked + grace(settings).as_secs()
     }
 
-    /// When the next clean-up is due: as often as the settings say, and once when marks have stood
-    /// for the grace and there is something to remove.
+    /// When the next clean-up is due: as often as the settings say, and once in between when the
+    /// marks of the last have stood for the grace and there is something to remove. What that one
+    /// marks waits for the next: in a busy store there always is something, and one clean-up would
+    /// follow the other.
     pub(super) fn due(&self, settings: &Settings) -> u64 {
-        let regular = self.swept + settings.cleanup_interval.0.as_secs();
-        let ripe = self.marked + grace(settings).as_secs();
-        if self.doomed > 0 && self.marked >= self.swept { regular.min(ripe) } else { regular }
+        let next = self.next(settings);
+        let is_first = self.swept == self.regular() && self.marked >= self.swept;
+        if is_first && self.doomed > 0 {
+            next.min(self.marked + grace(settings).as_secs())
+        } else {
+            next
+        }
     }
 
-    /// Notes that use is written down at `now`. After a break it counts from now on: what was in
-    /// use before has its full time again.
-    pub(super) fn go_on(&mut self, settings: &Settings, now: u64) {
-        let patience = (settings.cleanup_interval.0 * 3).max(REPORT.1).as_secs();
-        if self.since == 0 || now > self.swept + patience {
+    /// Whether a clean-up that begins at `now` is there for ripe marks alone.
+    pub(super) fn is_in_between(&self, settings: &Settings, now: u64) -> bool {
+        (self.due(settings)..self.next(settings)).contains(&now)
+    }
+
+    fn next(&self, settings: &Settings) -> u64 {
+        self.regular() + settings.cleanup_interval.0.as_secs()
+    }
+
+    fn regular(&self) -> u64 {
+        if self.regular == 0 { self.swept } else { self.regular }
+    }
+
+    /// Notes that use is written down and a clean-up at work at `now`. After a break it counts from
+    /// now on: what was in use before has its full time again. When one was last at work, if there
+    /// was such a break; 0 if none ever was.
+    pub(super) fn go_on(&mut self, settings: &Settings, now: u64) -> Option<u64> {
+        let interval = settings.cleanup_interval.0.as_secs();
+        // What was agreed on until now counts, too: a shorter interval is no break.
+        let patience = self.interval.max(interval).saturating_mul(3).max(REPORT.1.as_secs());
+        let last = self.active.max(self.swept);
+        let is_broken = self.since == 0 || now > last.saturating_add(patience);
+        if is_broken {
             self.since = now;
         }
-        self.swept = now;
+        (self.active, self.interval) = (now, interval);
+        is_broken.then_some(last)
+    }
+
+    /// Notes that a clean-up is still at work at `now`.
+    pub(super) const fn is_at_work(&mut self, now: u64) {
+        self.active = now;
+    }
+
+    /// Notes that the clean-up which began at `begun` came to its end at `now`.
+    pub(super) fn end(&mut self, begun: u64, now: u64, was_in_between: bool) {
+        self.regular = if was_in_between { self.regular() } else { begun };
+        (self.swept, self.active) = (begun, now);
     }
 }
 

@@ -118,7 +118,7 @@ async fn nothing_more_goes_once_an_old_registry_writes() {
 }
 
 /// Reports of the use of ever so much, and behind all others one of the use of `digest`.
-fn report_much(bench: &Bench, digest: &Digest) {
+pub(super) fn report_much(bench: &Bench, digest: &Digest) {
     let now = registry_mirror::clock::to_unix(bench.now());
     let report = |path: &str, digests: &mut dyn Iterator<Item = Digest>| {
         let lines: String = digests.map(|digest| format!("{now} {digest}\n")).collect();
@@ -230,21 +230,6 @@ async fn what_was_written_by_a_clock_that_was_ahead_is_no_obstacle() {
     assert!(bench.far.holds(&written) && bench.far.holds(&used), "it had its full time");
     bench.pass(4 * HOUR).await;
     assert_eq!(bench.far.keys(), [], "it stays until the clock has come so far");
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test(start_paused = true)]
