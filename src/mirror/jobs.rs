@@ -4,6 +4,7 @@
 //! may do it itself, or have a running service do it, and show the same.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
@@ -163,9 +164,10 @@ impl From<StoreError> for Stopped {
 
 impl From<SweepError> for Stopped {
     fn from(error: SweepError) -> Self {
+        let hint = error.hint().map(Cow::into_owned);
         match error {
-            SweepError::Store(error) => error.into(),
-            other => Self::new(other.to_string(), None),
+            SweepError::Store(error) => Self { hint, ..error.into() },
+            other => Self::new(other.to_string(), hint),
         }
     }
 }

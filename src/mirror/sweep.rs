@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+mod error;
 mod lease;
 mod leftovers;
 mod marks;
@@ -25,13 +26,16 @@ mod walk;
 use super::{Inner, lock};
 use crate::{
     clock::{from_unix, to_unix},
-    settings::Settings,
-    store::{Key, StoreError},
+    settings::{Settings, StoreKind},
+    store::Key,
 };
+use error::is_full;
 use lease::{Hold, Lease};
-use reports::AT_ONCE;
+use reports::{AT_ONCE, Gathered};
 use walk::Walk;
 
+pub use error::SweepError;
+use state::Removable;
 pub(super) use {
     marks::Marks,
     state::{State, report_every},
@@ -144,39 +148,15 @@ pub struct Swept {
     pub held_back: Option<HeldBack>,
 }
 
-/// Why there was no clean-up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SweepError {
-    /// Another node is at it.
-    #[error("another node is cleaning up")]
-    Busy {
-        /// When its lease ends, unless it renews it.
-        until: SystemTime,
-    },
-    /// Another node took the lease.
-    #[error("another node took over the clean-up")]
-    Lost,
-    /// The store cannot tell two writers apart, and this node is not the one that is to clean up.
-    #[error("the store's conditional writes cannot be trusted, and this node is not `sweeper`")]
-    NotSweeper,
-    /// A record is of a form that this version does not know.
-    #[error("the record `{path}` is of a form that this version does not know")]
-    Unreadable {
-        /// Where it lies among our records.
-        path: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Inner {
     /// Cleans up once.
     pub(super) async fn sweep(&self, tell: Tell<'_>) -> Result<Swept, SweepError> {
         let _turn = self.sweeping.lock().await;
         // Not before the turn has come: they may change while another clean-up goes on.
         let settings = self.parts.settings.load_full();
-        self.report_use().await?;
+        if let Err(error) = self.report_use().await {
+            tracing::debug!(%error, "use that is not reported yet counts all the same");
+        }
         let mut lease = if self.may_lease(&settings).await? {
             let (store, records) = (self.parts.far.clone(), self.parts.records.clone());
             let term = state::term(&settings);
@@ -212,7 +192,13 @@ impl Inner {
             tell_break(last, now);
         }
         // Known to be at work also to those who come after one that fails.
-        state.write(records).await?;
+        if let Err(error) = state.write(records).await {
+            // What goes makes room.
+            let makes_room = state.removable(settings, now) != Removable::default();
+            if !(is_full(&error) && makes_room) {
+                return Err(error);
+            }
+        }
         let mut before = state.clone();
         let swept = self.walk_and_mark(settings, state, (now, is_in_between), hold, tell).await;
         if swept.is_err()
@@ -244,13 +230,18 @@ impl Inner {
         let none = HashSet::new();
         let mut gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         while gathered.more {
-            walk.merge(gathered.uses).await?;
+            if !walk.merge(gathered.uses).await? {
+                // What was not read stays as it is, and is looked at before each batch.
+                gathered = Gathered::default();
+                break;
+            }
             self.drop_reports(&gathered.paths, &mut walk.hold).await?;
             gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         }
         walk.late.known.extend(gathered.paths.iter().cloned());
+        self.add_own(&mut gathered.uses, now);
         walk.all(gathered.uses).await?;
-        let Walk { mut hold, spread, left, removed, refused, held_back, .. } = walk;
+        let Walk { mut hold, spread, left, removed, refused, held_back, unwritten, .. } = walk;
 
         // Marks that are not ripe stay as they are: if each clean-up moved them, none ever would be.
         let marks_anew = !state.ripens(settings, now);
@@ -270,7 +261,9 @@ impl Inner {
         state.write(&*self.parts.records).await?;
         self.marks.learn(state.latest_mark);
         self.parts.metrics.cleanup().left(left.objects, left.bytes, state.doomed);
-        self.drop_reports(&gathered.paths, &mut hold).await?;
+        if !unwritten {
+            self.drop_reports(&gathered.paths, &mut hold).await?;
+        }
         let (uploads, needless) = self.clear_leftovers(settings, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
@@ -304,8 +297,12 @@ impl Inner {
         Ok(walk.left)
     }
 
-    /// Whether there can be a lease; if not, this is the node that needs none.
+    /// Whether there can be a lease; if not, this is the node that needs none. A directory belongs to
+    /// one process, which can clean up also where there is no room to write down a lease.
     async fn may_lease(&self, settings: &Settings) -> Result<bool, SweepError> {
+        if settings.store == StoreKind::Filesystem {
+            return Ok(false);
+        }
         if self.keeper.abilities().await?.conditional {
             return Ok(true);
         }

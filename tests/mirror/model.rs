@@ -367,8 +367,6 @@ impl World {
         let mirror = self.nodes[node].mirror.clone();
         mirror.run(Job::Purge { images, dry_run: false }, &|_| {}).await;
         mirror.idle().await;
-        // It looked at what is in use, and told what this node knew.
-        self.reported(node);
         let kept = self.kept();
         let gone: BTreeSet<Digest> = before.difference(&kept).copied().collect();
         assert!(gone.is_subset(&[manifest, layer].into()), "others went with it: {gone:?}");

@@ -24,6 +24,7 @@ use super::{
 };
 
 mod due;
+mod full;
 mod long;
 
 const MINUTE: Duration = Duration::from_secs(60);

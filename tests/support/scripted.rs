@@ -343,6 +343,8 @@ pub struct Memory {
     pub honest: Mutex<bool>,
     pub refuse_reads: Mutex<bool>,
     pub refuse_writes: Mutex<bool>,
+    /// It has room for no more than so many objects: with as many, nothing can be written.
+    pub room: Mutex<Option<usize>>,
     /// Content that may not be written.
     pub denied: Mutex<Option<Digest>>,
     pub hang: Mutex<bool>,
@@ -401,6 +403,7 @@ impl Memory {
             honest: Mutex::new(true),
             refuse_reads: Mutex::default(),
             refuse_writes: Mutex::default(),
+            room: Mutex::default(),
             denied: Mutex::default(),
             hang: Mutex::default(),
             cut_at: Mutex::default(),
@@ -454,6 +457,14 @@ impl Memory {
             std::future::pending::<()>().await;
         }
         if *refuse.lock().unwrap() { Err(REFUSED) } else { Ok(()) }
+    }
+
+    fn has_room(&self) -> Result<(), StoreError> {
+        let (room, held) = (*self.room.lock().unwrap(), self.content.lock().unwrap().len());
+        if room.is_some_and(|room| held >= room) {
+            return Err(StoreError::Full { operation: "test" });
+        }
+        Ok(())
     }
 
     fn info(entry: &(Bytes, Meta, SystemTime)) -> Info {
@@ -542,6 +553,7 @@ impl Store for Memory {
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
         self.puts.fetch_add(1, Ordering::SeqCst);
         self.gate(&self.refuse_writes).await?;
+        self.has_room()?;
         if *self.denied.lock().unwrap() == Some(key.digest) {
             return Err(StoreError::Denied { operation: "test", code: "denied".into() });
         }
@@ -611,6 +623,7 @@ impl Store for Memory {
 
     async fn probe(&self) -> Result<Abilities, StoreError> {
         self.gate(&self.refuse_writes).await?;
+        self.has_room()?;
         let conditional = *self.honest.lock().unwrap();
         Ok(Abilities { conditional, encryption: None, cannot_remove: None })
     }
@@ -628,6 +641,7 @@ impl Records for Memory {
 
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         self.gate(&self.refuse_writes).await?;
+        self.has_room()?;
         let mut records = self.records.lock().unwrap();
         let there = records.get(path).map(|(_, version, _)| Version(version.to_string()));
         let holds = match when {

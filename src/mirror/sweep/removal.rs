@@ -119,10 +119,14 @@ impl Walk<'_> {
 
     /// Of `batch`, what nobody has reported as used since it was looked at.
     async fn still_unused(&mut self, batch: Vec<Victim>) -> Result<Vec<Victim>, SweepError> {
-        self.mirror.report_use().await?;
+        let reported = self.mirror.report_use().await;
         let mut used = HashSet::new();
         let last: HashMap<&Key, u64> = batch.iter().map(|v| (&v.key, v.last)).collect();
         let is_late = |key: &Key, at: u64| last.get(key).is_some_and(|last| at > *last);
+        if reported.is_err() {
+            let own = self.mirror.usage.told(walk::now(self.mirror).await?).into_iter();
+            used.extend(own.filter(|(key, at)| is_late(key, at.last)).map(|(key, _)| key));
+        }
         let mut known = self.late.known.clone();
         loop {
             let gathered = self.mirror.gather(&known, AT_ONCE, &mut self.hold).await?;

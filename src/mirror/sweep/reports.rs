@@ -125,10 +125,7 @@ impl Inner {
                 let Some((text, _)) = records.get(&entry.path).await? else { continue };
                 let uses = note::parse(&text).map_err(|_| unreadable(&entry.path))?;
                 lines += uses.len();
-                for (key, used) in uses {
-                    let part = gathered.uses.entry(Part::of(&key)).or_default();
-                    part.entry(key).or_default().merge(&used);
-                }
+                uses.into_iter().for_each(|(key, used)| add(&mut gathered.uses, key, &used));
                 gathered.paths.push(entry.path);
             }
             from = page.next;
@@ -158,12 +155,14 @@ impl Inner {
         }
     }
 
-    /// Looks at all that is known of use, what was reported last included.
+    /// Looks at all that is known of use, what this node has yet to report included. Writes nothing:
+    /// who takes images away may do so because nothing can be written.
     pub(in crate::mirror) async fn known_uses(
         &self,
         mut look: impl FnMut(&Key, &Used) + Send,
     ) -> Result<(), SweepError> {
-        self.report_use().await?;
+        let now = state::seconds(self.parts.far.now().await?);
+        self.usage.told(now).iter().for_each(|(key, used)| look(key, used));
         let (mut seen, mut hold) = (HashSet::new(), Hold::default());
         loop {
             let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
@@ -185,20 +184,21 @@ impl Inner {
     /// looks: it is in memory at once.
     pub(super) async fn all_reported(&self) -> Result<ByPart, SweepError> {
         let (mut all, mut seen, mut hold) = (ByPart::new(), HashSet::new(), Hold::default());
-        let now = state::seconds(self.parts.far.now().await?);
-        let own = self.usage.told(now);
-        let mut add = |key: Key, used: Used| {
-            all.entry(Part::of(&key)).or_default().entry(key).or_default().merge(&used);
-        };
-        own.into_iter().for_each(|(key, used)| add(key, used));
+        self.add_own(&mut all, state::seconds(self.parts.far.now().await?));
         loop {
             let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
-            gathered.uses.into_values().flatten().for_each(|(key, used)| add(key, used));
+            let uses = gathered.uses.into_values().flatten();
+            uses.for_each(|(key, used)| add(&mut all, key, &used));
             seen.extend(gathered.paths);
             if !gathered.more {
                 return Ok(all);
             }
         }
+    }
+
+    /// Adds what this node has yet to report, as it would at the second `now`.
+    pub(super) fn add_own(&self, uses: &mut ByPart, now: u64) {
+        self.usage.told(now).into_iter().for_each(|(key, used)| add(uses, key, &used));
     }
 
     /// Removes reports that were merged.
@@ -269,6 +269,10 @@ impl Known {
             Written::Conflict => Err(SweepError::Lost),
         }
     }
+}
+
+fn add(uses: &mut ByPart, key: Key, used: &Used) {
+    uses.entry(Part::of(&key)).or_default().entry(key).or_default().merge(used);
 }
 
 fn unreadable(path: &str) -> SweepError {

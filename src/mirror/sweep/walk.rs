@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::{
     HeldBack, PARTS, Reason, Step, SweepError, Tally, Tell,
+    error::is_full,
     lease::Hold,
     removal::{Late, Victim},
     reports::{ByPart, Known, Part},
@@ -52,6 +53,8 @@ pub(super) struct Walk<'a> {
     /// missing costs nothing of the limit.
     waiting: Vec<Victim>,
     pub(super) late: Late,
+    /// Whether there was no room for some of what was merged: the reports of it must stay.
+    pub(super) unwritten: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -73,6 +76,7 @@ impl<'a> Walk<'a> {
             refused: 0,
             waiting: Vec::new(),
             late: Late::default(),
+            unwritten: false,
         }
     }
 
@@ -110,14 +114,27 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Merges `reported` without looking at what is there.
-    pub(super) async fn merge(&mut self, reported: ByPart) -> Result<(), SweepError> {
+    /// Merges `reported` without looking at what is there; whether there was room for it.
+    pub(super) async fn merge(&mut self, reported: ByPart) -> Result<bool, SweepError> {
         for (part, uses) in reported {
             self.hold.keep().await?;
             let known = Known::read(&*self.mirror.parts.records, &part, uses).await?;
-            known.write(&*self.mirror.parts.records, &part).await?;
+            if !self.write(known, &part).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Writes down what is known of a part; whether there was room for it.
+    async fn write(&self, known: Known, part: &Part) -> Result<bool, SweepError> {
+        match known.write(&*self.mirror.parts.records, part).await {
+            Err(error) if is_full(&error) => {
+                tracing::debug!(%error, part = part.path(), "its use cannot be written down yet");
+                Ok(false)
+            }
+            written => written.map(|()| true),
+        }
     }
 
     /// Private content is listed as one, repository after repository.
@@ -191,7 +208,7 @@ impl<'a> Walk<'a> {
             } else {
                 self.hold.keep().await?;
             }
-            visit.known.write(&*self.mirror.parts.records, &visit.part).await?;
+            self.unwritten |= !self.write(visit.known, &visit.part).await?;
         }
         Ok(())
     }
