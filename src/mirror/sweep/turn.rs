@@ -26,7 +26,8 @@ impl Inner {
         loop {
             sleep(report_every(&self.parts.settings.load())).await;
             if let Err(error) = self.report_use().await {
-                tracing::warn!(%error, "use cannot be reported yet");
+                let hint = error.hint();
+                tracing::warn!(%error, hint = hint.as_deref(), "use cannot be reported yet");
             }
         }
     }
@@ -44,7 +45,7 @@ impl Inner {
                     sleep(if ended { Duration::from_secs(1) } else { self.after_failure() }).await;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "whether a clean-up is due cannot be told");
+                    self.tell_end(&Err(error), &mut told);
                     sleep(self.after_failure()).await;
                 }
             }
@@ -77,30 +78,33 @@ impl Inner {
     async fn sweep_and_tell(&self, told: &mut Option<String>) -> bool {
         let progress = Progress::new(self.parts.metrics.clone());
         let ended = self.sweep(&|step: Step| progress.take(&step)).await;
-        let outcome = match &ended {
+        match &ended {
+            Ok(swept) => tell(swept, progress.begun.elapsed()),
+            Err(_) => progress.stopped(),
+        }
+        self.tell_end(&ended, told);
+        ended.is_ok()
+    }
+
+    /// Says how a clean-up ended, or that nobody can tell whether one is due.
+    fn tell_end(&self, ended: &Result<Swept, SweepError>, told: &mut Option<String>) {
+        let outcome = match ended {
             Ok(_) => "done",
             Err(SweepError::Busy { .. }) => "busy",
             Err(SweepError::Lost) => "lost",
             Err(_) => "failed",
         };
         self.parts.metrics.cleanup().ended(outcome, to_unix(self.parts.clock.now()));
-        let trouble = match &ended {
-            Ok(swept) => {
-                tell(swept, progress.begun.elapsed());
-                swept.held_back.as_ref().map(HeldBack::to_string)
-            }
+        let trouble = match ended {
+            Ok(swept) => swept.held_back.as_ref().map(HeldBack::to_string),
             Err(SweepError::Busy { .. }) => None,
             Err(error) => Some(error.to_string()),
         };
-        if ended.is_err() {
-            progress.stopped();
-        }
         if let Some(why) = trouble.as_ref().filter(|why| told.as_ref() != Some(*why)) {
-            let hint = ended.as_ref().err().and_then(hint);
-            tracing::warn!(why, hint, "nothing is removed from the store");
+            let hint = ended.as_ref().err().and_then(SweepError::hint);
+            tracing::warn!(why, hint = hint.as_deref(), "nothing is removed from the store");
         }
         *told = trouble;
-        ended.is_ok()
     }
 }
 
@@ -149,19 +153,6 @@ impl Progress {
             let parts = so_far.parts;
             tracing::info!(parts, removed, removed_bytes, "the clean-up stopped before its end");
         }
-    }
-}
-
-fn hint(error: &SweepError) -> Option<&str> {
-    match error {
-        SweepError::Store(error) => error.hint(),
-        SweepError::NotSweeper => {
-            Some("set registry_mirror_sweeper to the name of the one node that cleans up")
-        }
-        SweepError::Unreadable { .. } => {
-            Some("a newer version wrote it: upgrade this node; or remove it if it is damaged")
-        }
-        _ => None,
     }
 }
 

@@ -144,3 +144,18 @@ async fn a_break_is_told_and_a_beginning_is_no_break() {
         "{told:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_cannot_be_read_is_told() {
+    let bench = Bench::new();
+    bench.far.note("sweep/state", "{");
+    let log = watched(&bench, 5 * MINUTE).await;
+    let told: Vec<&str> =
+        log.lines().filter(|line| line.contains("nothing is removed from the store")).collect();
+    assert!(told.len() == 1 && told[0].contains("WARN"), "{log}");
+    assert!(told[0].contains("`sweep/state`") && told[0].contains("upgrade this node"), "{told:?}");
+    let failed = "cleanups_total{outcome=\"failed\"} ";
+    let metrics = bench.metrics();
+    let count = metrics.lines().find_map(|line| line.split_once(failed)).unwrap().1;
+    assert!(count.parse::<u32>().unwrap() >= 3, "{count}");
+}
