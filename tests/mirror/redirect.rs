@@ -34,6 +34,8 @@ async fn what_the_bucket_has_is_fetched_there_and_what_arrives_is_not() {
     while !bench.far.holds(&digest) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    assert!(bench.blob(digest).await.unwrap().link.is_none(), "it came there a moment ago");
+    bench.clock.advance(Duration::from_secs(120));
     let kept = bench.blob(digest).await.unwrap();
     assert_eq!(kept.verdict, Verdict::Redirected);
     assert!(kept.body.is_none() && kept.size == 500_000);
@@ -57,6 +59,7 @@ async fn without_the_bucket_or_the_setting_the_node_serves_it() {
     let digest = bench.script.blob(APP, bytes.clone());
     assert_eq!(bench.bytes(digest).await, bytes);
     bench.mirror.idle().await;
+    bench.clock.advance(Duration::from_secs(120));
     assert!(bench.blob(digest).await.unwrap().link.is_some());
     *bench.far.refuse_reads.lock().unwrap() = true;
     assert_eq!(bench.bytes(digest).await, bytes, "the bucket is away, the disk is not");

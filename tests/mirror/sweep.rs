@@ -23,6 +23,7 @@ use super::{
     name, noise,
 };
 
+mod addresses;
 mod due;
 mod full;
 mod long;
@@ -447,6 +448,8 @@ async fn nobody_gets_an_address_of_what_may_go_soon() {
     bench.change(|settings| settings.blob_redirect = true);
     bench.sweep().await;
     let (_, layer) = bench.pulled("1").await;
+    assert!(bench.blob(layer).await.unwrap().link.is_none(), "a batch may go by what was before");
+    bench.later(2 * MINUTE).await;
     assert!(bench.blob(layer).await.unwrap().link.is_some(), "it is new");
     bench.mirror.report_use().await.unwrap();
     bench.pass(7 * DAY - HOUR).await;
@@ -454,6 +457,7 @@ async fn nobody_gets_an_address_of_what_may_go_soon() {
     assert!(bench.sweep().await.marked > 0);
     assert!(bench.blob(layer).await.unwrap().link.is_none(), "it is marked");
     bench.mirror.report_use().await.unwrap();
+    bench.later(2 * MINUTE).await;
     assert!(bench.blob(layer).await.unwrap().link.is_some(), "the store knows of its use");
     bench.pass(2 * HOUR).await;
     assert!(bench.far.holds(&layer), "it was used");

@@ -306,6 +306,7 @@ async fn nobody_is_sent_to_what_may_not_be_readable() {
     keep(&bucket, &old).await;
     bucket.set_sealing(Sealing::Kms("current".into()));
     keep(&bucket, &new).await;
+    bucket.advance(Duration::from_secs(120));
     let settings = Settings { blob_redirect: true, ..Settings::default() };
     let node = Puller::new(&bucket, &script, false, settings);
     // It tries what the bucket does now.

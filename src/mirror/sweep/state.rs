@@ -89,6 +89,10 @@ impl State {
     /// What of it can be believed at `now`: a time that is yet to come is none.
     pub(super) fn at(mut self, now: u64) -> Self {
         let latest = now + SLACK.as_secs();
+        if self.latest_mark > latest {
+            let stand = [self.expired, self.surplus].into_iter().filter(|mark| *mark <= latest);
+            self.latest_mark = stand.max().unwrap_or_default();
+        }
         let Self { since, swept, regular, active, marked, .. } = &mut self;
         for time in [since, swept, regular, active, marked] {
             if *time > latest {
