@@ -264,10 +264,13 @@ impl Inner {
         if !unwritten {
             self.drop_reports(&gathered.paths, &mut hold).await?;
         }
-        let (uploads, needless) = self.clear_leftovers(settings, now, &mut hold).await?;
+        // What cannot be found out again now is of use, however old it is.
+        let needless = leftovers::needless(settings, state.since, now);
+        let needless = needless.filter(|_| held_back.is_none());
+        let (uploads, records) = self.clear_leftovers(needless, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
-        Ok(Swept { left, removed, refused, marked, due, uploads, records: needless, held_back })
+        Ok(Swept { left, removed, refused, marked, due, uploads, records, held_back })
     }
 
     /// Tells what a clean-up would remove if all that it marked went at once. Changes nothing.

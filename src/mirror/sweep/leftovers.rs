@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{SweepError, lease::Hold};
+use serde::Deserialize;
+
+use super::{SweepError, lease::Hold, state::SLACK};
 use crate::{
     clock::{from_unix, to_unix},
     mirror::Inner,
@@ -17,16 +19,20 @@ const REPOSITORIES: &str = "repositories";
 
 impl Inner {
     /// Clears away what else is left behind; how many uploads were ended and how many records
-    /// removed. A store that does not let us costs that, and nothing else.
+    /// removed. A store that does not let us costs that, and nothing else. Of records nothing is
+    /// removed that was written after the second `needless`; none: nothing.
     pub(super) async fn clear_leftovers(
         &self,
-        settings: &Settings,
+        needless: Option<u64>,
         now: u64,
         hold: &mut Hold<'_>,
     ) -> Result<(u64, u64), SweepError> {
         let uploads = self.end_uploads(now, hold).await;
         let uploads = as_far_as("uploads that nobody finished", uploads)?;
-        let records = self.remove_needless_records(settings, now, hold).await;
+        let records = match needless {
+            Some(needless) => self.remove_needless_records(needless, now, hold).await,
+            None => Ok(0),
+        };
         let records = as_far_as("records that nobody needs", records)?;
         hold.keep().await?;
         let old = from_unix(now.saturating_sub(LEFT_BEHIND.as_secs()));
@@ -56,23 +62,28 @@ impl Inner {
         }
     }
 
-    /// Removes what was written down of tags and repositories that nobody asked for since it could
-    /// be of use: a tag is written down anew each time it is checked. How many records.
+    /// Removes what was written down of tags and repositories up to the second `needless` and not
+    /// since: a tag is written down anew each time it is checked. How many records.
     async fn remove_needless_records(
         &self,
-        settings: &Settings,
+        needless: u64,
         now: u64,
         hold: &mut Hold<'_>,
     ) -> Result<u64, SweepError> {
-        let useful = settings.tag_max_stale.0.max(settings.expire_after.0).as_secs();
         let records = &self.parts.records;
         let (mut removed, mut from) = (0, None);
         loop {
             hold.keep().await?;
             let page = records.list(REPOSITORIES, from).await?;
             for entry in page.entries {
-                if to_unix(entry.written) + useful < now {
-                    hold.keep().await?;
+                if to_unix(entry.written) >= needless {
+                    continue;
+                }
+                hold.keep().await?;
+                // It may have been written anew since it was listed.
+                let checked = records.get(&entry.path).await?.and_then(|(text, _)| checked(&text));
+                let is_new = |at: &u64| (needless..=now + SLACK.as_secs()).contains(at);
+                if checked.filter(is_new).is_none() {
                     records.remove(&entry.path).await?;
                     removed += 1;
                 }
@@ -83,6 +94,27 @@ impl Inner {
             }
         }
     }
+}
+
+/// Up to when a record of a tag or a repository must have been written to be of no use at `now`, if
+/// such records have been looked after since the second `since`; none if none can be.
+pub(super) fn needless(settings: &Settings, since: u64, now: u64) -> Option<u64> {
+    let rules = settings.tag_rules.iter().map(|rule| rule.ttl);
+    // It is believed for so long before it is checked again, and then for so long if it cannot be.
+    let believed = rules.chain([settings.tag_ttl]).map(|ttl| ttl.0).max().unwrap_or_default();
+    let useful = settings.tag_max_stale.0.max(settings.expire_after.0) + believed;
+    let needless = now.saturating_sub(useful.as_secs());
+    (needless > since).then_some(needless)
+}
+
+/// The second since 1970 at which what a record tells was found out.
+fn checked(text: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Checked>(text).ok().map(|record| record.checked_at)
+}
+
+#[derive(Deserialize)]
+struct Checked {
+    checked_at: u64,
 }
 
 /// How many went, as far as the store let us.
