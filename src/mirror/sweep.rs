@@ -239,7 +239,7 @@ impl Inner {
             gathered = self.gather(&none, AT_ONCE, &mut walk.hold).await?;
         }
         walk.late.known.extend(gathered.paths.iter().cloned());
-        self.add_own(&mut gathered.uses, now);
+        self.add_own(&mut gathered.uses).await?;
         walk.all(gathered.uses).await?;
         let Walk { mut hold, spread, left, removed, refused, held_back, unwritten, .. } = walk;
 

@@ -1,13 +1,13 @@
 //! Which content was served, and when last: what the clean-up goes by.
 
-use std::{collections::HashMap, fmt, sync::Mutex};
+use std::{collections::HashMap, fmt, sync::Mutex, time::SystemTime};
 
 use tokio::time::Instant;
 
 pub(super) mod note;
 
 use super::lock;
-use crate::{oci::Name, store::Key};
+use crate::{clock::to_unix, oci::Name, store::Key};
 
 pub use note::Used;
 
@@ -30,9 +30,10 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// As it is written down when the store's clock stands at the second `there`.
-    pub(super) fn told(&self, there: u64) -> Used {
-        let last = there.saturating_sub(self.at.elapsed().as_secs());
+    /// As it is written down when the store's clock stands at `there`.
+    pub(super) fn told(&self, there: SystemTime) -> Used {
+        // Rounded once, so that it is the same second however often it is told.
+        let last = there.checked_sub(self.at.elapsed()).map_or(0, to_unix);
         Used { last, repositories: self.repositories.clone() }
     }
 
@@ -64,8 +65,8 @@ impl Use {
     }
 
     /// What was used since the last call of [`Self::collect`], as it is written down when the store's
-    /// clock stands at the second `there`. It is collected all the same later.
-    pub(super) fn told(&self, there: u64) -> Vec<(Key, Used)> {
+    /// clock stands at `there`. It is collected all the same later.
+    pub(super) fn told(&self, there: SystemTime) -> Vec<(Key, Used)> {
         let touched = lock(&self.touched);
         touched.iter().map(|(key, used)| (key.clone(), used.told(there))).collect()
     }

@@ -39,6 +39,22 @@ fn quiet(_: Step) {}
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Takes what this thread logs for as long as the second is held.
+    fn begin() -> (Self, impl Sized) {
+        let log = Self::default();
+        let writer = log.clone();
+        // Where there is only one, a line that another thread came to first may count as unwanted.
+        let other = tracing::Dispatch::new(tracing_subscriber::fmt().finish());
+        let own = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
+        (log, (tracing::subscriber::set_default(own.finish()), other))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);

@@ -124,7 +124,7 @@ impl Walk<'_> {
         let last: HashMap<&Key, u64> = batch.iter().map(|v| (&v.key, v.last)).collect();
         let is_late = |key: &Key, at: u64| last.get(key).is_some_and(|last| at > *last);
         if reported.is_err() {
-            let own = self.mirror.usage.told(walk::now(self.mirror).await?).into_iter();
+            let own = self.mirror.usage.told(self.mirror.parts.far.now().await?).into_iter();
             used.extend(own.filter(|(key, at)| is_late(key, at.last)).map(|(key, _)| key));
         }
         let mut known = self.late.known.clone();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::{SweepError, lease::Hold, state};
+use super::{SweepError, lease::Hold};
 use crate::{
     mirror::{
         Inner,
@@ -92,7 +92,7 @@ impl Inner {
         &self,
         collected: &HashMap<Key, Touched>,
     ) -> Result<Vec<(Key, Used)>, StoreError> {
-        let there = state::seconds(self.parts.far.now().await?);
+        let there = self.parts.far.now().await?;
         let told = collected.iter().map(|(key, used)| (key.clone(), used.told(there)));
         let told: Vec<(Key, Used)> = told.collect();
         for lines in told.chunks(LINES) {
@@ -161,7 +161,7 @@ impl Inner {
         &self,
         mut look: impl FnMut(&Key, &Used) + Send,
     ) -> Result<(), SweepError> {
-        let now = state::seconds(self.parts.far.now().await?);
+        let now = self.parts.far.now().await?;
         self.usage.told(now).iter().for_each(|(key, used)| look(key, used));
         let (mut seen, mut hold) = (HashSet::new(), Hold::default());
         loop {
@@ -184,7 +184,7 @@ impl Inner {
     /// looks: it is in memory at once.
     pub(super) async fn all_reported(&self) -> Result<ByPart, SweepError> {
         let (mut all, mut seen, mut hold) = (ByPart::new(), HashSet::new(), Hold::default());
-        self.add_own(&mut all, state::seconds(self.parts.far.now().await?));
+        self.add_own(&mut all).await?;
         loop {
             let gathered = self.gather(&seen, AT_ONCE, &mut hold).await?;
             let uses = gathered.uses.into_values().flatten();
@@ -196,9 +196,11 @@ impl Inner {
         }
     }
 
-    /// Adds what this node has yet to report, as it would at the second `now`.
-    pub(super) fn add_own(&self, uses: &mut ByPart, now: u64) {
+    /// Adds what this node has yet to report.
+    pub(super) async fn add_own(&self, uses: &mut ByPart) -> Result<(), StoreError> {
+        let now = self.parts.far.now().await?;
         self.usage.told(now).into_iter().for_each(|(key, used)| add(uses, key, &used));
+        Ok(())
     }
 
     /// Removes reports that were merged.

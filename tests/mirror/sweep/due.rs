@@ -115,10 +115,7 @@ async fn clean_ups_that_fail_are_no_break() {
 
 /// Watches a node for so long, in steps of a second; what was logged.
 async fn watched(bench: &Bench, time: Duration) -> String {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::begin();
     let node = bench.mirror.clone();
     let watch = tokio::spawn(async move { node.watch().await });
     for _ in 0..time.as_secs() {
@@ -126,7 +123,7 @@ async fn watched(bench: &Bench, time: Duration) -> String {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     watch.abort();
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    log.text()
 }
 
 #[tokio::test(start_paused = true)]

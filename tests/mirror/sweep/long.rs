@@ -235,10 +235,7 @@ async fn what_was_written_by_a_clock_that_was_ahead_is_no_obstacle() {
 
 #[tokio::test(start_paused = true)]
 async fn how_far_it_is_and_what_it_did_is_told() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::begin();
     let (bench, digests) = ripe(30).await;
     let node = bench.watched("node-2");
     let gate = Arc::new(Gate { left: 400.into(), open: tokio::sync::Notify::new(), fails: false });
@@ -268,7 +265,7 @@ async fn how_far_it_is_and_what_it_did_is_told() {
     watch.abort();
     assert_eq!(progress(&bench), 0.0, "none goes on");
     assert!(bench.metrics().contains("cleanups_total{outcome=\"lost\"} 1"));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines = |what: &str| text.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
     assert_eq!(lines("the clean-up goes on").len(), 1, "{text}");
     let stopped = lines("the clean-up stopped before its end");
