@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod far;
+mod mend;
 
 pub(super) use far::Outside;
 use far::Spoilt;

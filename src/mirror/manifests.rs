@@ -76,6 +76,11 @@ impl Manifests {
     pub(super) fn forget(&self, key: &Key) {
         self.known.remove(key);
     }
+
+    /// The bytes of a manifest that is in memory.
+    pub(super) fn bytes(&self, key: &Key) -> Option<Bytes> {
+        self.known.peek(key).map(|kept| kept.bytes.clone())
+    }
 }
 
 impl Inner {

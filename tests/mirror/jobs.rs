@@ -13,7 +13,7 @@ use bytes::Bytes;
 use registry_mirror::{
     mirror::{Job, Line, Mirror, Parts},
     oci::Digest,
-    store::{Area, BackLink, Key, Meta},
+    store::{Area, BackLink, Key, Meta, Store},
 };
 use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
@@ -325,4 +325,53 @@ async fn warm_says_kept_only_of_what_is() {
     *bench.far.denied.lock().unwrap() = None;
     assert!(is_fine(&bench.job(warm()).await));
     assert!(bench.far.holds(&layer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_costs_no_good_copy_and_mends_the_store_from_it() {
+    for near in [true, false] {
+        let bench = Bench::on(&Handle::current(), near, |_| {});
+        let bytes = noise(30_000);
+        let layer = bench.script.blob(APP, bytes.clone());
+        let image = bench.image(APP, "1", &[layer], "");
+        bench.tag("1").await.unwrap();
+        bench.bytes(layer).await;
+        bench.mirror.idle().await;
+        let right = bench.far.bytes(&public(image)).unwrap();
+        let meta = bench.far.head(&public(image)).await.unwrap().unwrap().meta;
+        bench.far.insert(&public(image), Bytes::from_static(b"{}"), meta);
+        let verified = Meta { media_type: None, verified: true };
+        bench.far.insert(&public(layer), noise(40), verified);
+        bench.script.fail(Some(registry_mirror::upstream::UpstreamError::passing("away")));
+        let told = bench.job(Job::Verify { image: None }).await;
+        let has = |what: &str| faults(&told).contains(&what);
+        let end = "was damaged and is replaced by what this node has of it";
+        // The manifest is in memory, too.
+        assert!(has(&format!("`{image}` {end}")), "{told:?}");
+        assert_eq!(bench.far.bytes(&public(image)), Some(right));
+        if near {
+            assert!(has(&format!("`{layer}` {end}")), "{told:?}");
+            assert_eq!(bench.far.bytes(&public(layer)), Some(bytes.clone()));
+            assert_eq!(bench.bytes(layer).await, bytes);
+        } else {
+            assert!(has(&format!("`{layer}` was damaged and is dropped")), "{told:?}");
+            assert!(!bench.far.holds(&layer));
+        }
+        assert!(is_fine(&bench.job(Job::Verify { image: None }).await));
+        assert!(bench.tag("1").await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_program_left_damaged_is_not_replaced_as_ours() {
+    let bench = Bench::new();
+    let bytes = noise(30_000);
+    let layer = bench.script.blob(APP, bytes.clone());
+    bench.bytes(layer).await;
+    bench.mirror.idle().await;
+    bench.adopt(layer, noise(40), &["acme/other"]);
+    let told = bench.job(Job::Verify { image: None }).await;
+    assert_eq!(faults(&told), [format!("`{layer}` was damaged and is dropped")]);
+    assert!(!bench.far.holds(&layer), "it would be opened to whoever names it");
+    assert_eq!(bench.bytes(layer).await, bytes);
 }

@@ -8,7 +8,7 @@ use super::{Image, Line, Listen, Stopped, Unread, catalogue::digest_of};
 use crate::{
     mirror::{Inner, sweep},
     oci::{Algorithm, Digest, Hasher, Tag},
-    store::{Area, Body, Found, Key, Sealed, Shard},
+    store::{Area, Body, Found, Info, Key, Meta, Sealed, Shard},
 };
 
 /// A run over what is kept.
@@ -29,12 +29,13 @@ struct Run<'a> {
 struct Reading {
     hashed: Digest,
     size: u64,
+    meta: Meta,
     encryption: Option<Sealed>,
 }
 
 impl Inner {
-    /// Hashes all content of `image`, or all there is, and drops what does not match its digest: it
-    /// is fetched anew when somebody wants it. A body at a time.
+    /// Hashes all content of `image`, or all there is, and drops what does not match its digest,
+    /// unless this node can replace it: it is fetched anew when somebody wants it. A body at a time.
     pub(super) async fn verify(
         &self,
         image: Option<&Image>,
@@ -185,20 +186,21 @@ impl Run<'_> {
         self.count(reading);
         self.wrong += 1;
         self.inner.parts.metrics.mismatch();
-        self.inner.manifests.forget(key);
-        self.inner.keeper.drop(key).await?;
-        let what = format!("`{}` was damaged and is dropped", key.digest);
-        (self.tell)(Line::Fault { what });
+        // What this node has was not read, and may be all that is left.
+        let held = self.inner.manifests.bytes(key);
+        let is_replaced = self.inner.keeper.mend(key, &reading.meta, held).await?;
+        let end = if is_replaced { "replaced by what this node has of it" } else { "dropped" };
+        (self.tell)(Line::Fault { what: format!("`{}` was damaged and is {end}", key.digest) });
         Ok(())
     }
 
     /// Reads all of an object; none if it is not there.
     async fn read(&self, key: &Key, listed: Option<u64>) -> Result<Option<Reading>, Stopped> {
         let Some(found) = self.inner.parts.far.get(key, None).await? else { return Ok(None) };
-        let (size, encryption) = (found.info.size, found.info.encryption.clone());
+        let Info { size, meta, encryption, .. } = found.info.clone();
         let (hashed, length) = self.hash(found, key.digest.algorithm()).await?;
         match [size, listed.unwrap_or(size)].into_iter().find(|told| *told != length) {
-            None => Ok(Some(Reading { hashed, size, encryption })),
+            None => Ok(Some(Reading { hashed, size, meta, encryption })),
             Some(told) => {
                 let why = format!("{length} bytes came where {told} were announced");
                 Err(Stopped::new(why, None))
