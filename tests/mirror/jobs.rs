@@ -22,6 +22,7 @@ use super::{
     gated::{GATE, Gate, Gated},
     name, noise,
 };
+use crate::support::scripted::Transfer;
 
 impl Bench {
     /// What a job tells, without its progress.
@@ -374,4 +375,21 @@ async fn what_another_program_left_damaged_is_not_replaced_as_ours() {
     assert_eq!(faults(&told), [format!("`{layer}` was damaged and is dropped")]);
     assert!(!bench.far.holds(&layer), "it would be opened to whoever names it");
     assert_eq!(bench.bytes(layer).await, bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn warm_waits_for_nobody_elses_pulls() {
+    for near in [true, false] {
+        let bench = Bench::on(&Handle::current(), near, |_| {});
+        let slow = bench.script.blob(APP, noise(10_000_000));
+        bench.script.next([Transfer::Slow(Duration::from_secs(10))]);
+        let arriving = bench.blob(slow).await.unwrap();
+        let layer = bench.script.blob(APP, noise(30_000));
+        bench.image(APP, "1", &[layer], "");
+        let job = Job::Warm { images: vec!["acme/app:1".parse().unwrap()], platforms: vec![] };
+        let told = timeout(Duration::from_secs(60), bench.job(job)).await.expect("it waits");
+        assert!(is_fine(&told), "{told:?}");
+        assert!(timeout(Duration::from_secs(1), bench.mirror.idle()).await.is_err());
+        drop(arriving);
+    }
 }

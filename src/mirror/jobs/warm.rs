@@ -1,9 +1,11 @@
 //! Pulling images before anybody asks for them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Image, Line, Listen, Stopped, date};
 use crate::{
@@ -42,6 +44,12 @@ impl Platform {
         written == short || written == format!("{short}/{}", self.variant)
     }
 }
+
+/// How long it may take after its last byte was read until something is kept.
+const KEEPING: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether it is.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Pulls that are left to clients: this many, or a tenth of the limit if that is more.
 const RESERVE: (u64, u64) = (5, 10);
@@ -107,11 +115,11 @@ impl Mirror {
                 }
             }
         }
-        self.idle().await;
+        let when = if self.settle(&pulled).await { "" } else { " after ten minutes" };
         for (image, keys) in &pulled {
             if let Some(key) = self.first_lost(keys).await {
                 failed += 1;
-                let what = format!("`{image}`: `{}` was pulled and is not kept", key.digest);
+                let what = format!("`{image}`: `{}` was pulled and is not kept{when}", key.digest);
                 tell(Line::Fault { what });
             }
         }
@@ -119,6 +127,27 @@ impl Mirror {
         let summary = format!("{} of {of} images are kept, {bytes} bytes were read", of - failed);
         tell(Line::Done { summary, fine: failed == 0 });
         Ok(())
+    }
+
+    /// Waits until what was pulled is kept, or nothing is under way any more; not for what clients
+    /// pull all the time. Whether it came to that within [`KEEPING`].
+    async fn settle(&self, pulled: &[(&Image, Vec<Key>)]) -> bool {
+        let until = Instant::now() + KEEPING;
+        let mut waiting: Vec<&Key> = pulled.iter().flat_map(|(_, keys)| keys).collect();
+        while timeout(LOOK, self.idle()).await.is_err() {
+            if Instant::now() >= until {
+                return false;
+            }
+            while let Some(key) = waiting.last()
+                && self.first_lost(std::slice::from_ref(*key)).await.is_none()
+            {
+                waiting.pop();
+            }
+            if waiting.is_empty() {
+                break;
+            }
+        }
+        true
     }
 
     /// The first of `keys` that is neither in the store nor on this node.
