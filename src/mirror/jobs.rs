@@ -237,16 +237,20 @@ impl Inner {
 /// How often in a row the store may fail to answer before a job gives up.
 const OUTAGES: u64 = 5;
 
+/// How much that was told is remembered, so as not to tell it again; of what comes on top it may be.
+const TOLD: usize = 10_000;
+
 /// What cannot be read in the course of a job that goes on all the same. Each thing is told once.
 struct Unread<'a> {
     tell: Listen<'a>,
     told: Mutex<BTreeSet<String>>,
+    count: AtomicU64,
     in_a_row: AtomicU64,
 }
 
 impl<'a> Unread<'a> {
     fn new(tell: Listen<'a>) -> Self {
-        Self { tell, told: Mutex::default(), in_a_row: AtomicU64::new(0) }
+        Self { tell, told: Mutex::default(), count: AtomicU64::new(0), in_a_row: AtomicU64::new(0) }
     }
 
     /// Something more.
@@ -254,7 +258,8 @@ impl<'a> Unread<'a> {
     /// # Errors
     /// It is the store that does not answer, and not one thing in it.
     fn add(&self, what: &str, stopped: Stopped) -> Result<(), Stopped> {
-        if super::lock(&self.told).insert(what.to_owned()) {
+        if self.is_new(what) {
+            self.count.fetch_add(1, Ordering::Relaxed);
             (self.tell)(Line::Fault { what: format!("`{what}` cannot be read: {stopped}") });
         }
         if !stopped.outage {
@@ -265,13 +270,18 @@ impl<'a> Unread<'a> {
         if before + 1 < OUTAGES { Ok(()) } else { Err(stopped) }
     }
 
+    fn is_new(&self, what: &str) -> bool {
+        let mut told = super::lock(&self.told);
+        if told.len() < TOLD { told.insert(what.to_owned()) } else { !told.contains(what) }
+    }
+
     /// The store answered.
     fn answered(&self) {
         self.in_a_row.store(0, Ordering::Relaxed);
     }
 
-    fn count(&self) -> usize {
-        super::lock(&self.told).len()
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -282,3 +292,27 @@ fn date(seconds: u64) -> String {
 
 /// Lengths by digest, so that what is shared counts once.
 type Lengths = HashMap<crate::oci::Digest, u64>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_once_and_takes_little_memory() {
+        let lines = AtomicU64::new(0);
+        let tell = |_| {
+            lines.fetch_add(1, Ordering::Relaxed);
+        };
+        let unread = Unread::new(&tell);
+        for number in 0..3 * TOLD {
+            let stopped = || Stopped::new("the key is disabled", None);
+            unread.add(&number.to_string(), stopped()).unwrap();
+            unread.add("0", stopped()).unwrap();
+        }
+        assert_eq!(
+            (unread.count(), lines.load(Ordering::Relaxed)),
+            (3 * TOLD as u64, 3 * TOLD as u64)
+        );
+        assert_eq!(super::super::lock(&unread.told).len(), TOLD);
+    }
+}
