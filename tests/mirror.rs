@@ -23,6 +23,7 @@ use crate::support::scripted::{Hand, Memory, Script};
 
 mod adoption;
 mod blobs;
+mod damage;
 mod gated;
 mod jobs;
 mod limits;

@@ -96,7 +96,7 @@ impl Inner {
         if !self.parts.settings.load().blob_redirect {
             return None;
         }
-        let info = self.keeper.far_info(key).await?;
+        let info = self.keeper.far_readable(key).await?;
         if !self.is_safe(key, &info).await {
             return None;
         }

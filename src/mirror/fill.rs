@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Inner,
@@ -20,16 +20,19 @@ use super::{
     refuse::refusal,
     rest::{Patience, is_passing},
     sink::{End, Sink},
-    spool::Spool,
+    spool::{Created, Spool},
 };
 use crate::{
-    store::{Body, Chunks, Meta, Payload},
+    store::{Body, Chunks, Key, Meta, Payload},
     telemetry::Tier,
     upstream::{Trust, UpstreamError},
 };
 
 /// How long a source may send nothing before it counts as broken off.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long the disk may take to make a file; less than a client waits for the first word.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a failure answers for those who come right after it, lest each of them meet it anew.
 const LINGER: Duration = Duration::from_secs(1);
@@ -161,22 +164,25 @@ impl<'a> Filling<'a> {
 
     /// Readies the spool for a blob of `total` bytes and lets the readers know.
     async fn begin(&self, total: Option<u64>, from: From) -> Result<Sink<'a>, Failure> {
-        let limit = self.mirror.parts.settings.load().spool_size.0;
-        let create = || {
-            let created = self.mirror.spool.create(total, limit);
-            created.map_err(|cause| self.mirror.spool_failed(&cause))
-        };
-        let mut spooled = create().map_err(|()| Failure::NoRoom)?;
+        let mut created = self.mirror.spooled(total).await;
         // What comes is worth more than what only might be wanted again.
-        if spooled.is_none() && self.mirror.keeper.give_way(Spool::needs(total)).await {
-            spooled = create().map_err(|()| Failure::NoRoom)?;
+        if let Created::NoDisk = created
+            && self.mirror.keeper.give_way(Spool::needs(total)).await
+        {
+            created = self.mirror.spooled(total).await;
         }
-        let spooled = spooled.ok_or(Failure::NoRoom)?;
+        let Created::File(spooled) = created else { return Err(Failure::NoRoom) };
         super::lock(&self.mirror.spool_trouble).take();
-        let aboard = Arc::new(Aboard { file: spooled.file().clone(), spooled: Some(spooled) });
+        let aboard = Arc::new(Aboard { file: spooled.file().clone(), spooled: Some(*spooled) });
         let _ = self.pilot.from.set(from);
         let _ = self.pilot.aboard.set(aboard.clone());
         Ok(Sink::new(self.pilot, aboard, total, self.mirror.parts.engine.clone(), SILENCE))
+    }
+
+    /// Whether the first bytes are the shared store's, so that what comes after them may be right
+    /// and the whole be wrong.
+    fn began_in_bucket(&self) -> bool {
+        self.pilot.from.get() == Some(&From::Bucket)
     }
 
     async fn go_upstream(&self, mut sink: Option<Sink<'a>>) -> Result<(), Failure> {
@@ -194,6 +200,9 @@ impl<'a> Filling<'a> {
                         }
                     };
                     if blob.total.is_some() && blob.total != taking.total() {
+                        if self.began_in_bucket() {
+                            self.suspect();
+                        }
                         return Err(Failure::upstream(
                             "the upstream changed its mind on the length",
                         ));
@@ -226,6 +235,12 @@ impl<'a> Filling<'a> {
         }
     }
 
+    /// What the shared store has is passed over from now on.
+    fn suspect(&self) {
+        self.mirror.keeper.suspect(&self.pilot.key);
+        self.dropped.store(true, Ordering::Relaxed);
+    }
+
     /// Judges what has come, lets the readers have the rest of it, and keeps it.
     async fn finish(&self, sink: Sink<'a>, from: From) -> Result<(), Failure> {
         let Pilot { key, aboard, progress, .. } = self.pilot;
@@ -234,8 +249,10 @@ impl<'a> Filling<'a> {
             self.mirror.parts.metrics.mismatch();
             tracing::error!(digest = %key.digest, ?from, "bytes do not match their digest");
             if from == From::Bucket {
-                self.mirror.keeper.forget(key).await;
-                self.dropped.store(true, Ordering::Relaxed);
+                self.suspect();
+                self.mirror.forget_in_background(key);
+            } else if self.began_in_bucket() {
+                self.suspect();
             }
             return Err(Failure::upstream("the bytes do not match their digest"));
         }
@@ -260,6 +277,33 @@ enum Taken<'a> {
 }
 
 impl Inner {
+    /// A new file of the spool. A disk that hangs has no room, and is left alone then.
+    async fn spooled(&self, total: Option<u64>) -> Created {
+        let (spool, limit) = (self.spool.clone(), self.parts.settings.load().spool_size.0);
+        let creating = self.parts.engine.spawn_blocking(move || spool.create(total, limit));
+        let cause = match timeout(PATIENCE, creating).await {
+            Ok(Ok(Ok(created))) => return created,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => io::ErrorKind::Other.into(),
+            Err(_) => {
+                self.spool.rest();
+                io::ErrorKind::TimedOut.into()
+            }
+        };
+        self.spool_failed(&cause);
+        Created::NoRoom
+    }
+
+    /// Removes content that turned out to be wrong, which is passed over already: nobody waits for
+    /// a store that is slow to remove it.
+    pub(super) fn forget_in_background(&self, key: &Key) {
+        let (keeper, key, busy) = (self.keeper.clone(), key.clone(), self.busy());
+        self.parts.engine.spawn(async move {
+            keeper.forget(&key).await;
+            drop(busy);
+        });
+    }
+
     /// The disk failed in the midst of a body. Those who come next are served without it for a while.
     fn spool_broke(&self, cause: &io::Error) -> Failure {
         self.spool_failed(cause);

@@ -131,6 +131,8 @@ impl Mirror {
         });
         let keeper =
             keep::Keeper::new(near, parts.far.clone(), parts.metrics.clone(), &parts.engine);
+        let records = Arc::new(keep::Noted::new(parts.records.clone(), keeper.clone()));
+        let parts = Parts { records, ..parts };
         let inner = Inner {
             keeper,
             spool,

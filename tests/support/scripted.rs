@@ -351,6 +351,8 @@ pub struct Memory {
     pub cuts: Mutex<usize>,
     /// Nothing can be removed.
     pub undeletable: Mutex<bool>,
+    /// How long a removal takes.
+    pub removal: Mutex<Duration>,
     /// So many bodies come with a wrong first byte.
     spoilt: AtomicUsize,
     pub gets: AtomicUsize,
@@ -406,6 +408,7 @@ impl Memory {
             cut_at: Mutex::default(),
             cuts: Mutex::new(usize::MAX),
             undeletable: Mutex::default(),
+            removal: Mutex::default(),
             spoilt: AtomicUsize::default(),
             gets: AtomicUsize::default(),
             puts: AtomicUsize::default(),
@@ -564,6 +567,8 @@ impl Store for Memory {
 
     async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         self.gate(&self.undeletable).await?;
+        let removal = *self.removal.lock().unwrap();
+        tokio::time::sleep(removal).await;
         let mut content = self.content.lock().unwrap();
         keys.iter().for_each(|key| drop(content.remove(&path(key))));
         Ok(())
