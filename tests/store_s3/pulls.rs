@@ -330,6 +330,19 @@ async fn nothing_is_entrusted_to_a_bucket_that_was_not_tried() {
     assert!(node.mirror.health().store.is_some());
 }
 
+/// Its answers to writes are right, so that the other nodes have something of it.
+#[tokio::test]
+async fn a_bucket_that_gives_strange_answers_to_reads_is_filled() {
+    let bucket = Bucket::new();
+    let bytes = content(1000);
+    let script = script(&[&bytes]);
+    bucket.fail("GetObject", Fault::ErrorIn200, ALWAYS);
+    let node = Puller::new(&bucket, &script, true, Settings::default());
+    node.pull(&bytes).await;
+    node.mirror.idle().await;
+    assert!(bucket.bytes(&place(&key(&bytes))).is_some(), "{:?}", node.mirror.health().store);
+}
+
 /// What lies there was never hashed; what comes from the Hub is.
 #[tokio::test]
 async fn what_another_program_left_becomes_ours_when_it_is_fetched() {

@@ -20,8 +20,9 @@ impl Keeper {
         probed
     }
 
-    /// Waits until the shared store has been tried, successfully once since the start: until then
-    /// nobody knows whether it encrypts.
+    /// Waits until the shared store has been tried once since the start: until then nobody knows
+    /// whether it encrypts. One that takes what is written and gives strange answers to other
+    /// questions has been: whoever writes there judges each answer for himself.
     ///
     /// # Errors
     /// The trial failed.
@@ -33,14 +34,21 @@ impl Keeper {
         if lock(&self.shared.abilities).is_some() {
             return Ok(());
         }
-        if let Some((at, error)) = &*failed
-            && at.elapsed() < PAUSE
-        {
-            return Err(error.clone());
+        let is_recent = |at: &Instant| at.elapsed() < PAUSE;
+        let known = failed.as_ref().and_then(|(at, error)| match error {
+            StoreError::Broken { .. } => Some(Ok(())),
+            error => is_recent(at).then(|| Err(error.clone())),
+        });
+        if let Some(known) = known {
+            return known;
         }
-        let probed = self.prepare_and_probe().await;
-        *failed = probed.as_ref().err().map(|error| (Instant::now(), error.clone()));
-        probed.map(drop)
+        match self.prepare_and_probe().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                if matches!(error, StoreError::Broken { .. }) { Ok(()) } else { Err(error) }
+            }
+        }
     }
 
     /// What the shared store was seen to do; it is tried if that is not known.
