@@ -109,6 +109,16 @@ impl Bench {
         body(self.blob(digest).await.unwrap()).await.unwrap()
     }
 
+    /// Pulls what is damaged somewhere. Who has begun with it is cut off; who has not may have it
+    /// from elsewhere; nobody completes it wrong.
+    async fn outlives(&self, digest: Digest, bytes: &Bytes) {
+        let (got, end) = read(self.blob(digest).await.unwrap()).await;
+        match end {
+            Ok(()) => assert!(got == *bytes, "it was completed wrong"),
+            Err(CutOff) => assert!(got.len() < bytes.len(), "it was completed and cut off"),
+        }
+    }
+
     fn now(&self) -> SystemTime {
         self.clock.now()
     }

@@ -1,14 +1,7 @@
 //! Filling a flight: from this node's disk, the shared store or the upstream, the first that
 //! answers, going on with the next where one breaks off.
 
-use std::{
-    io, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
@@ -40,16 +33,15 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Fills one flight to its end. Owned by no client. `in_store`: whether the shared store may have
 /// the blob.
 pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust, in_store: bool) {
-    let dropped = AtomicBool::new(false);
-    let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store, dropped };
+    let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store };
     if let Err(failure) = filling.run().await {
-        // What was damaged is gone or passed over from now on: whoever comes next fares better.
-        let answers_next = !filling.dropped.load(Ordering::Relaxed);
-        if !answers_next {
+        // Whoever comes next fares better.
+        let is_last = matches!(failure, Failure::Spoilt { .. });
+        if is_last {
             pilot.leave();
         }
         pilot.progress.send_replace(Progress::Failed(failure));
-        if answers_next {
+        if !is_last {
             sleep(LINGER).await;
         }
     }
@@ -60,8 +52,6 @@ struct Filling<'a> {
     pilot: &'a Pilot,
     trust: Trust,
     in_store: bool,
-    /// Whether what was kept was wrong and is gone.
-    dropped: AtomicBool,
 }
 
 impl<'a> Filling<'a> {
@@ -148,8 +138,7 @@ impl<'a> Filling<'a> {
         let is_right = hashed == Some(key.digest);
         self.mirror.keeper.near_checked(key, total, is_right).await;
         if !is_right {
-            self.dropped.store(true, Ordering::Relaxed);
-            return Err(Failure::upstream("what this node kept of it was damaged"));
+            return Err(Failure::Spoilt { why: "what this node kept of it was damaged" });
         }
         progress.send_replace(Progress::Verified { total });
         Ok(())
@@ -179,12 +168,6 @@ impl<'a> Filling<'a> {
         Ok(Sink::new(self.pilot, aboard, total, self.mirror.parts.engine.clone(), SILENCE))
     }
 
-    /// Whether the first bytes are the shared store's, so that what comes after them may be right
-    /// and the whole be wrong.
-    fn began_in_bucket(&self) -> bool {
-        self.pilot.from.get() == Some(&From::Bucket)
-    }
-
     async fn go_upstream(&self, mut sink: Option<Sink<'a>>) -> Result<(), Failure> {
         let mut patience = Patience::new();
         let Pilot { name, key, .. } = self.pilot;
@@ -200,12 +183,8 @@ impl<'a> Filling<'a> {
                         }
                     };
                     if blob.total.is_some() && blob.total != taking.total() {
-                        if self.began_in_bucket() {
-                            self.suspect();
-                        }
-                        return Err(Failure::upstream(
-                            "the upstream changed its mind on the length",
-                        ));
+                        let why = "the upstream says another length than was said before";
+                        return Err(self.mismatch(why));
                     }
                     match taking.take(blob.chunks).await {
                         End::Clean if taking.total().is_none() || taking.is_full() => {
@@ -235,10 +214,14 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// What the shared store has is passed over from now on.
-    fn suspect(&self) {
+    /// What came is wrong. If any of it is the shared store's, what that has is passed over from now
+    /// on: it may be right all the same, if the rest is the upstream's.
+    fn mismatch(&self, why: &'static str) -> Failure {
+        if self.pilot.from.get() != Some(&From::Bucket) {
+            return Failure::upstream(why);
+        }
         self.mirror.keeper.suspect(&self.pilot.key);
-        self.dropped.store(true, Ordering::Relaxed);
+        Failure::Spoilt { why }
     }
 
     /// Judges what has come, lets the readers have the rest of it, and keeps it.
@@ -248,13 +231,11 @@ impl<'a> Filling<'a> {
         if sink.digest() != Some(key.digest) {
             self.mirror.parts.metrics.mismatch();
             tracing::error!(digest = %key.digest, ?from, "bytes do not match their digest");
+            let failure = self.mismatch("the bytes do not match their digest");
             if from == From::Bucket {
-                self.suspect();
                 self.mirror.forget_in_background(key);
-            } else if self.began_in_bucket() {
-                self.suspect();
             }
-            return Err(Failure::upstream("the bytes do not match their digest"));
+            return Err(failure);
         }
         progress.send_replace(Progress::Verified { total });
         let Some(aboard) = aboard.get() else { return Ok(()) };

@@ -258,10 +258,12 @@ impl Keeper {
 
     /// Takes content away, here and from the shared store.
     pub(super) async fn drop(&self, key: &Key) -> Result<(), StoreError> {
-        if let Some(near) = &self.near {
-            near.forget(key).await?;
-        }
-        Ok(self.far.remove(std::slice::from_ref(key)).await?)
+        let near = match &self.near {
+            Some(near) => near.forget(key).await,
+            None => Ok(()),
+        };
+        self.far.remove(std::slice::from_ref(key)).await?;
+        near
     }
 
     /// Forgets a copy on this node's disk that turned out to be wrong.

@@ -71,8 +71,7 @@ async fn what_is_damaged_in_it_is_never_whole_and_is_replaced() {
     damaged[499_999] ^= 1;
     put(&bench, digest, damaged.into(), &[APP]);
     put(&bench, manifest, Bytes::from(r#"{"layers":[1]}"#), &[APP]);
-    let first = bench.blob(digest).await.unwrap();
-    assert!(body(first).await.is_err(), "damaged bytes came to their end");
+    bench.outlives(digest, &bytes).await;
     // At once: what failed because of the bucket is no reason to wait.
     assert_eq!(bench.bytes(digest).await, bytes);
     let reference = Reference::Digest(manifest);
@@ -92,7 +91,9 @@ async fn what_is_damaged_in_it_is_removed() {
     let mut damaged = bytes.to_vec();
     damaged[0] ^= 1;
     put(&bench, digest, damaged.into(), &[APP]);
-    assert!(body(bench.blob(digest).await.unwrap()).await.is_err());
+    // Nobody else has it.
+    bench.script.blob_under(APP, digest, noise(10));
+    let _ = bench.blob(digest).await;
     bench.mirror.idle().await;
     assert!(holds(&bench, digest).is_none(), "it is still there");
 }

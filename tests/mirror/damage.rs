@@ -58,7 +58,7 @@ async fn a_store_that_is_slow_to_remove_keeps_nobody_waiting() {
         bench.far.insert(&key(digest), damaged(&bytes, 0), ours());
         *bench.far.removal.lock().unwrap() = Duration::from_secs(75);
         let begun = Instant::now();
-        assert!(body(bench.blob(digest).await.unwrap()).await.is_err(), "near: {near}");
+        bench.outlives(digest, &bytes).await;
         assert!(bench.bytes(digest).await == bytes, "near: {near}");
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         bench.mirror.idle().await;
@@ -76,7 +76,7 @@ async fn a_body_of_two_sources_that_is_wrong_is_had_from_one() {
         bench.far.insert(&key(digest), damaged(&bytes, 0), ours());
         *bench.far.cut_at.lock().unwrap() = Some(200_000);
         *bench.far.cuts.lock().unwrap() = 2;
-        assert!(body(bench.blob(digest).await.unwrap()).await.is_err(), "near: {near}");
+        bench.outlives(digest, &bytes).await;
         // Longer than the bucket is left alone for breaking off.
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(bench.bytes(digest).await == bytes, "near: {near}");
@@ -95,7 +95,9 @@ async fn what_the_hub_spoilt_is_not_taken_from_the_bucket() {
     bench.far.insert(&key(digest), bytes.clone(), ours());
     *bench.far.cut_at.lock().unwrap() = Some(200_000);
     *bench.far.cuts.lock().unwrap() = 2;
-    assert!(body(bench.blob(digest).await.unwrap()).await.is_err());
+    if let Ok(blob) = bench.blob(digest).await {
+        assert!(body(blob).await.is_err(), "it was completed wrong");
+    }
     bench.mirror.idle().await;
     assert!(bench.far.bytes(&key(digest)) == Some(bytes), "the good one was removed");
 }
