@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 
 use super::{Inner, client::Aws, failure::Failure};
+use crate::store::StoreError;
 
 const WHO: &str = "GetCallerIdentity";
 
@@ -46,6 +47,31 @@ impl Inner {
         });
         // Without it S3 is asked all the same, and does not check.
         let _ = asking.await;
+    }
+
+    /// Sees to it that no bucket is made in our account that another is to own. CreateBucket names
+    /// no owner, so that S3 does not. A store that is not AWS has nobody to ask.
+    ///
+    /// # Errors
+    /// [`StoreError::Misconfigured`]: another account is set, or nobody knows which is ours.
+    pub(super) async fn check_maker(&self, aws: &Aws) -> Result<(), StoreError> {
+        let Some(owner) = self.bucket.owner.as_ref().filter(|_| self.is_aws()) else {
+            return Ok(());
+        };
+        let why = match self.ask_for_account(aws).await {
+            Ok(ours) if ours == *owner => return Ok(()),
+            Ok(ours) => format!("it cannot be made from the account {ours}"),
+            Err(failure) => {
+                format!("it is not made, as our own account is not known ({})", failure.code())
+            }
+        };
+        let name = &self.bucket.name;
+        Err(StoreError::Misconfigured {
+            what: format!("there is no bucket `{name}` in the account {owner}, and {why}"),
+            hint: "see that registry_mirror_bucket_name and registry_mirror_bucket_owner are \
+                   right, and have the bucket made in that account"
+                .into(),
+        })
     }
 
     /// Lets the next call ask again where that was in vain.

@@ -33,6 +33,7 @@ impl Inner {
                 Ground { findings, ..Ground::default() }
             }
             Err(failure) if failure.status() == 404 && self.bucket.create => {
+                self.check_maker(aws).await?;
                 self.make(client).await?
             }
             Err(failure) => self.not_seen(client, failure).await?,

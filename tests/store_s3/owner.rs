@@ -1,0 +1,49 @@
+//! Whose the bucket is: asked of STS, which may be away for a while, and never guessed.
+
+use super::*;
+use crate::support::bucket::cloud::ACCOUNT;
+
+const OTHER: &str = "999999999999";
+
+fn aws() -> s3::Bucket {
+    s3::Bucket { create: true, endpoint: None, ..settings() }
+}
+
+fn theirs() -> s3::Bucket {
+    s3::Bucket { owner: Some(OTHER.into()), ..aws() }
+}
+
+#[tokio::test]
+async fn a_bucket_that_another_account_must_own_is_not_made_in_ours() {
+    let bucket = Bucket::new().missing();
+    let refused = || async {
+        let error = open_as(&bucket, theirs(), tuning()).prepare().await.unwrap_err();
+        assert!(matches!(error, StoreError::Misconfigured { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("registry_mirror_bucket_owner"), "{error:?}");
+        error.to_string()
+    };
+    let error = refused().await;
+    let what = "there is no bucket `mirror` in the account 999999999999";
+    assert!(error.starts_with(what) && error.contains(ACCOUNT), "{error}");
+    bucket.fail("GetCallerIdentity", Fault::Status(403, "AccessDenied"), 9);
+    let error = refused().await;
+    assert!(error.starts_with(what) && error.contains("our own account is not known"), "{error}");
+    assert_eq!(bucket.calls("CreateBucket"), 0);
+}
+
+#[tokio::test]
+async fn our_own_account_may_be_set_as_the_owner() {
+    let bucket = Bucket::new().missing();
+    let settings = s3::Bucket { owner: Some(ACCOUNT.into()), ..aws() };
+    assert!(open_as(&bucket, settings, tuning()).prepare().await.unwrap().created);
+    assert_eq!(bucket.calls("GetCallerIdentity"), 1);
+}
+
+/// It has no STS to be asked, and may call its accounts what it likes.
+#[tokio::test]
+async fn another_store_makes_the_bucket_whatever_its_accounts_are_called() {
+    let bucket = Bucket::new().missing();
+    let settings = s3::Bucket { endpoint: settings().endpoint, ..theirs() };
+    assert!(open_as(&bucket, settings, tuning()).prepare().await.unwrap().created);
+    assert_eq!(bucket.calls("GetCallerIdentity"), 0);
+}
