@@ -124,7 +124,7 @@ struct Inner {
     credentials: Option<Credentials>,
     /// Built by the first call: looking for a region may ask the network.
     aws: OnceCell<Aws>,
-    account: Account,
+    account: Arc<Account>,
     encryption: Encryption,
     /// Which key it is that is named, as KMS last said.
     key_is: Mutex<Option<String>>,
@@ -171,7 +171,7 @@ impl S3 {
                 http,
                 credentials,
                 aws: OnceCell::new(),
-                account: Account::default(),
+                account: Arc::default(),
                 encryption,
                 key_is: Mutex::default(),
                 conditional: AtomicBool::new(true),

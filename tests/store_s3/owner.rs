@@ -4,6 +4,7 @@ use super::*;
 use crate::support::bucket::cloud::ACCOUNT;
 
 const OTHER: &str = "999999999999";
+const SECOND: Duration = Duration::from_secs(1);
 
 fn aws() -> s3::Bucket {
     s3::Bucket { create: true, endpoint: None, ..settings() }
@@ -46,4 +47,36 @@ async fn another_store_makes_the_bucket_whatever_its_accounts_are_called() {
     let settings = s3::Bucket { endpoint: settings().endpoint, ..theirs() };
     assert!(open_as(&bucket, settings, tuning()).prepare().await.unwrap().created);
     assert_eq!(bucket.calls("GetCallerIdentity"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_could_not_be_asked_for_is_asked_for_again() {
+    for first_is_given_up in [false, true] {
+        let bucket = Bucket::new().owned_by(ACCOUNT);
+        bucket.fail("GetCallerIdentity", Fault::Silent, 1);
+        let s3 = open_as(&bucket, aws(), tuning());
+        let seen = || async { s3.head(&key(b"x")).await };
+        if first_is_given_up {
+            let first = tokio::time::timeout(SECOND, seen()).await;
+            assert!(first.is_err(), "it did not wait");
+        }
+        let refused = seen().await;
+        assert!(matches!(refused, Err(StoreError::Denied { .. })), "{refused:?}");
+        tokio::time::sleep(30 * SECOND).await;
+        assert_eq!(seen().await, refused);
+        assert_eq!(bucket.calls("GetCallerIdentity"), 1, "each call asks");
+
+        tokio::time::sleep(31 * SECOND).await;
+        bucket.fail("GetCallerIdentity", Fault::Silent, 1);
+        let at = tokio::time::Instant::now();
+        assert_eq!(seen().await, refused);
+        assert!(at.elapsed() < SECOND, "it waited a second time");
+        assert_eq!(bucket.calls("GetCallerIdentity"), 2);
+
+        tokio::time::sleep(61 * SECOND).await;
+        assert_eq!(seen().await, refused);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(seen().await, Ok(None), "the owner is named from now on");
+        assert_eq!(bucket.calls("GetCallerIdentity"), 3);
+    }
 }

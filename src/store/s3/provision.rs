@@ -22,8 +22,8 @@ impl Inner {
     /// there is looked at and never written to, whoever made it: another node may have been
     /// first, and configures it itself. What KMS says of the key is asked in either case.
     pub(super) async fn provision(&self) -> Result<Ground, StoreError> {
-        self.ask_for_owner_again();
-        let aws = self.aws(HEAD).await?;
+        let aws = self.set_up(HEAD).await?;
+        self.insist_on_owner(aws).await;
         let client = self.client(HEAD).await?;
         let mut key = self.bucket.key.clone();
         let mut ground = match self.see(client, self.owner()).await {
