@@ -1,5 +1,7 @@
 //! Whose the bucket is: asked of STS, which may be away for a while, and never guessed.
 
+use registry_mirror::store::Ground;
+
 use super::*;
 use crate::support::bucket::cloud::ACCOUNT;
 
@@ -79,4 +81,26 @@ async fn an_account_that_could_not_be_asked_for_is_asked_for_again() {
         assert_eq!(seen().await, Ok(None), "the owner is named from now on");
         assert_eq!(bucket.calls("GetCallerIdentity"), 3);
     }
+}
+
+/// A HEAD says nothing of why it is refused, and it may be the clock, which the answer puts right.
+#[tokio::test]
+async fn a_look_that_is_refused_for_a_moment_says_nothing_of_the_owner() {
+    let once = || {
+        let bucket = Bucket::new().shared_by(ACCOUNT);
+        bucket.fail("HeadBucket", Fault::Status(403, ""), 1);
+        bucket
+    };
+    let bucket = once();
+    let findings = open_as(&bucket, aws(), tuning()).prepare().await.unwrap().findings;
+    assert!(findings.iter().any(|it| it.what.contains("does not block public access")));
+
+    let bucket = once();
+    bucket.fail("GetCallerIdentity", Fault::Status(403, "AccessDenied"), 9);
+    let findings = open_as(&bucket, aws(), tuning()).prepare().await.unwrap().findings;
+    assert!(findings.iter().any(|it| it.what.contains("does not block public access")));
+
+    let bucket = once().missing();
+    let made = open_as(&bucket, aws(), tuning()).prepare().await.unwrap();
+    assert_eq!(made, Ground { created: true, ..Ground::default() });
 }

@@ -26,7 +26,8 @@ impl Inner {
         self.insist_on_owner(aws).await;
         let client = self.client(HEAD).await?;
         let mut key = self.bucket.key.clone();
-        let mut ground = match self.see(client, self.owner()).await {
+        let (seen, is_open) = self.see(client).await;
+        let mut ground = match seen {
             Ok(()) => {
                 let (findings, default_key) = self.inspect(client).await;
                 key = key.or(default_key);
@@ -36,7 +37,7 @@ impl Inner {
                 self.check_maker(aws).await?;
                 self.make(client).await?
             }
-            Err(failure) => self.not_seen(client, failure).await?,
+            Err(failure) => self.not_seen(failure, is_open)?,
         };
         if self.lacks_owner() {
             let what = "our own account is not known, so the owner of the bucket is not checked";
@@ -51,14 +52,30 @@ impl Inner {
         Ok(ground)
     }
 
-    /// Whether the bucket is there and may be looked at.
-    async fn see(&self, client: &Client, owner: Option<String>) -> Result<(), Failure> {
+    /// Whether the bucket is there, is whose it must be, and may be looked at; and whether it may be
+    /// looked at by whoever expects no owner. S3 does not say why it refuses a HEAD, and the reason
+    /// may be gone with it: the answer puts right a clock that was wrong. So a bucket is another's
+    /// only if it is refused by that name twice, and not without.
+    async fn see(&self, client: &Client) -> (Result<(), Failure>, bool) {
+        let owner = self.owner();
+        match self.head_bucket(client, owner.clone()).await {
+            Err(failure) if failure.status() == 403 => {}
+            seen => return (seen, false),
+        }
+        match (self.head_bucket(client, None).await, owner) {
+            (Ok(()), Some(owner)) => (self.head_bucket(client, Some(owner)).await, true),
+            (seen, _) => (seen, false),
+        }
+    }
+
+    async fn head_bucket(&self, client: &Client, owner: Option<String>) -> Result<(), Failure> {
         let call = client.head_bucket().bucket(&self.bucket.name).set_expected_bucket_owner(owner);
         call.send().await.map(drop).map_err(|error| Failure::new(HEAD, &error))
     }
 
-    /// What follows when the bucket cannot be seen and is not to be made.
-    async fn not_seen(&self, client: &Client, failure: Failure) -> Result<Ground, StoreError> {
+    /// What follows when the bucket cannot be seen and is not to be made. `is_open`: it can, but not
+    /// as its owner's.
+    fn not_seen(&self, failure: Failure, is_open: bool) -> Result<Ground, StoreError> {
         let name = &self.bucket.name;
         let misplaced =
             |what, hint: &str| Err(StoreError::Misconfigured { what, hint: hint.to_owned() });
@@ -71,8 +88,7 @@ impl Inner {
                 format!("the bucket `{name}` lies in another region"),
                 "set registry_mirror_bucket_location to the region that it lies in",
             ),
-            // S3 says 403 to both; only for another's it says more to whoever expects nobody.
-            (403, Some(owner)) if self.see(client, None).await.is_ok() => misplaced(
+            (403, Some(owner)) if is_open => misplaced(
                 format!("the bucket `{name}` is not the account's {owner}"),
                 "set registry_mirror_bucket_owner to the account that owns it, if it is the right \
                  one; names of buckets are the world's",
