@@ -160,6 +160,35 @@ async fn of_several_nodes_one_makes_it_and_all_go_on() {
     assert_eq!(bucket.calls("PutBucketEncryption"), 1);
 }
 
+/// There S3 answers 200 to whoever makes a bucket that is theirs already.
+#[tokio::test]
+async fn in_us_east_1_the_second_to_make_it_leaves_it_alone() {
+    let settings = || s3::Bucket { region: Some("us-east-1".into()), ..creating() };
+    let late = || {
+        let bucket = Bucket::new();
+        bucket.fail("HeadBucket", Fault::Status(404, ""), 1);
+        bucket
+    };
+    for (what, body) in [
+        ("tagging", "<Tagging><TagSet/></Tagging>"),
+        ("policy", "{}"),
+        ("lifecycle", "<LifecycleConfiguration/>"),
+    ] {
+        let bucket = late().configured(what, body);
+        let ground = open_as(&bucket, settings(), tuning()).prepare().await.unwrap();
+        assert_eq!(ground, Ground::default(), "{what}");
+        assert_eq!(bucket.calls("CreateBucket"), 1);
+        assert_eq!(bucket.configuration().len(), 1, "{what}: it was written to");
+    }
+    // Who may not look at it takes it for new.
+    let bucket = late().configured("policy", "{}");
+    for look in ["GetBucketTagging", "GetBucketLifecycleConfiguration", "GetBucketPolicy"] {
+        bucket.fail(look, Fault::Status(403, "AccessDenied"), 1);
+    }
+    assert!(open_as(&bucket, settings(), tuning()).prepare().await.unwrap().created);
+    assert_eq!(bucket.calls("PutBucketPolicy"), 1);
+}
+
 #[tokio::test]
 async fn a_bucket_of_another_account_or_place_is_a_fault_of_the_configuration() {
     let is_fault = |error: StoreError, text: &str| {

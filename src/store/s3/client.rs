@@ -195,7 +195,7 @@ impl Intercept for Counting {
 
 /// The calls that are made here; a label is a constant.
 fn label(operation: &str) -> &'static str {
-    const CALLS: [&str; 23] = [
+    const CALLS: [&str; 24] = [
         "AbortMultipartUpload",
         "CompleteMultipartUpload",
         "CreateMultipartUpload",
@@ -212,6 +212,7 @@ fn label(operation: &str) -> &'static str {
         "GetBucketEncryption",
         "GetBucketLifecycleConfiguration",
         "GetBucketPolicy",
+        "GetBucketTagging",
         "GetBucketVersioning",
         "GetPublicAccessBlock",
         "PutBucketEncryption",

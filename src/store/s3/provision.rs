@@ -2,6 +2,7 @@
 
 mod configure;
 mod inspect;
+mod set;
 
 use aws_sdk_s3::{
     Client,
@@ -110,12 +111,14 @@ impl Inner {
 
     async fn make(&self, client: &Client) -> Result<Ground, StoreError> {
         let name = &self.bucket.name;
-        let region = client.config().region().map(|region| region.as_ref().to_owned());
+        let region = client.config().region().map(|region| region.as_ref());
         // What is only assumed of a store that is not AWS is not asked of it.
         let is_known = self.bucket.endpoint.is_none() || self.bucket.region.is_some();
-        let place = region.clone().filter(|region| is_known && region != NAMELESS_REGION);
+        let place = region.filter(|region| is_known && *region != NAMELESS_REGION);
+        // That region's S3 answers 200 also for one that is there and ours.
+        let is_surely_new = place.is_some();
         let place = place.map(|region| {
-            let region = BucketLocationConstraint::from(region.as_str());
+            let region = BucketLocationConstraint::from(region);
             CreateBucketConfiguration::builder().location_constraint(region).build()
         });
         let made = client
@@ -128,13 +131,14 @@ impl Inner {
             .await
             .map_err(|error| Failure::new(CREATE, &error));
         match made {
+            // Another node was first, or another program, and is configuring it now.
+            Ok(_) if !is_surely_new && self.is_another_at_it(client).await => Ok(Ground::default()),
+            Err(failure) if failure.code() == "BucketAlreadyOwnedByYou" => Ok(Ground::default()),
             Ok(_) => {
                 tracing::info!(bucket = name, "the bucket was missing and is made");
-                let findings = self.configure(client, region).await;
+                let findings = self.configure(client).await;
                 Ok(Ground { created: true, findings, key: None })
             }
-            // Another node was first, and is configuring it now.
-            Err(failure) if failure.code() == "BucketAlreadyOwnedByYou" => Ok(Ground::default()),
             Err(failure) if failure.code() == "BucketAlreadyExists" => {
                 Err(StoreError::Misconfigured {
                     what: format!("the bucket `{name}` belongs to another account"),

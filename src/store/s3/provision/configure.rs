@@ -23,47 +23,43 @@ const ATTEMPTS: u32 = 5;
 const UNFINISHED_DAYS: i32 = 1;
 
 /// Something that is done to a new bucket.
-struct Step {
-    /// The IAM action that it takes.
-    action: &'static str,
-    /// What the bucket lacks without it.
-    lack: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Tags,
+    Encryption,
+    AccessBlock,
+    Lifecycle,
+    Policy,
 }
 
 impl Inner {
     /// Configures a bucket that was made just now. What fails is said and stops nothing.
-    pub(super) async fn configure(&self, client: &Client, region: Option<String>) -> Vec<Finding> {
+    pub(super) async fn configure(&self, client: &Client) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut done = |step: Step, result: Result<(), Failure>| {
-            findings.extend(result.err().and_then(|failure| step.failed(&failure)));
-        };
-        done(
-            Step { action: "s3:PutEncryptionConfiguration", lack: "no encryption by default" },
-            self.again(|| self.put_encryption(client)).await,
-        );
-        done(
-            Step { action: "s3:PutBucketPublicAccessBlock", lack: "no block of public access" },
-            self.again(|| self.put_access_block(client)).await,
-        );
-        done(
-            Step {
-                action: "s3:PutLifecycleConfiguration",
-                lack: "no rule that ends unfinished uploads",
-            },
-            self.again(|| self.put_lifecycle(client)).await,
-        );
-        // It would lock out whoever speaks plain HTTP to a store of their own.
-        if self.bucket.endpoint.as_ref().is_none_or(|address| address.starts_with("https:")) {
-            done(
-                Step { action: "s3:PutBucketPolicy", lack: "no policy that demands TLS" },
-                self.again(|| self.put_policy(client, region.as_deref())).await,
-            );
+        for step in self.steps() {
+            let taken = self.again(|| self.take(client, step)).await;
+            findings.extend(taken.err().and_then(|failure| step.failed(&failure)));
         }
-        done(
-            Step { action: "s3:PutBucketTagging", lack: "no tags" },
-            self.again(|| self.put_tags(client)).await,
-        );
         findings
+    }
+
+    /// The tags are the first: they show others who look that it is being configured.
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        // It would lock out whoever speaks plain HTTP to a store of their own.
+        let has_tls = self.bucket.endpoint.as_ref().is_none_or(|url| url.starts_with("https:"));
+        let policy = has_tls.then_some(Step::Policy);
+        let steps = [Step::Tags, Step::Encryption, Step::AccessBlock, Step::Lifecycle];
+        steps.into_iter().chain(policy)
+    }
+
+    async fn take(&self, client: &Client, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Tags => self.put_tags(client).await,
+            Step::Encryption => self.put_encryption(client).await,
+            Step::AccessBlock => self.put_access_block(client).await,
+            Step::Lifecycle => self.put_lifecycle(client).await,
+            Step::Policy => self.put_policy(client).await,
+        }
     }
 
     /// A bucket is not known everywhere at once, and steps at the same time are refused.
@@ -143,7 +139,8 @@ impl Inner {
         settled("PutBucketLifecycleConfiguration", call.send().await)
     }
 
-    async fn put_policy(&self, client: &Client, region: Option<&str>) -> Result<(), Failure> {
+    async fn put_policy(&self, client: &Client) -> Result<(), Failure> {
+        let region = client.config().region().map(|region| region.as_ref());
         let bucket = arn::of_bucket(&self.bucket.name, region);
         let policy = json!({
             "Version": "2012-10-17",
@@ -177,8 +174,30 @@ impl Inner {
 }
 
 impl Step {
-    fn failed(&self, failure: &Failure) -> Option<Finding> {
-        let Self { action, lack } = self;
+    /// The IAM action that it takes.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Tags => "s3:PutBucketTagging",
+            Self::Encryption => "s3:PutEncryptionConfiguration",
+            Self::AccessBlock => "s3:PutBucketPublicAccessBlock",
+            Self::Lifecycle => "s3:PutLifecycleConfiguration",
+            Self::Policy => "s3:PutBucketPolicy",
+        }
+    }
+
+    /// What the bucket lacks without it.
+    const fn lack(self) -> &'static str {
+        match self {
+            Self::Tags => "no tags",
+            Self::Encryption => "no encryption by default",
+            Self::AccessBlock => "no block of public access",
+            Self::Lifecycle => "no rule that ends unfinished uploads",
+            Self::Policy => "no policy that demands TLS",
+        }
+    }
+
+    fn failed(self, failure: &Failure) -> Option<Finding> {
+        let (action, lack) = (self.action(), self.lack());
         if failure.is_unknown_feature() {
             return Some(Finding::info(format!("the store cannot be told: the bucket has {lack}")));
         }
@@ -191,7 +210,7 @@ impl Step {
     }
 }
 
-fn settled<T, E>(
+pub(super) fn settled<T, E>(
     operation: &'static str,
     answer: Result<T, SdkError<E, HttpResponse>>,
 ) -> Result<(), Failure>
