@@ -75,8 +75,8 @@ impl StoreError {
                 )
             }
             Self::NotEncrypted => Some(
-                "give the bucket a default encryption; or set registry_mirror_bucket_encrypt to \
-                 false, if it is meant to be so",
+                "give the bucket a default encryption, and a store of your own the KMS that it \
+                 takes; or set registry_mirror_bucket_encrypt to false, if it is meant to be so",
             ),
             Self::OtherKey => Some(
                 "see which key registry_mirror_bucket_encryption_key names, and what it is now",
