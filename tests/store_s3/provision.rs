@@ -230,6 +230,49 @@ async fn a_new_bucket_that_is_not_known_everywhere_yet_is_tried_again() {
     assert!(is.contains_key("publicAccessBlock") && is.contains_key("policy"), "{is:#?}");
 }
 
+#[tokio::test]
+async fn what_failed_for_a_moment_is_made_good_at_the_next_look() {
+    let steps = [
+        "PutBucketTagging",
+        "PutBucketEncryption",
+        "PutPublicAccessBlock",
+        "PutBucketLifecycleConfiguration",
+        "PutBucketPolicy",
+    ];
+    let bucket = Bucket::new().missing();
+    steps.iter().for_each(|step| bucket.fail(step, Fault::Status(503, "SlowDown"), 3));
+    let s3 = open_as(&bucket, creating(), tuning());
+    let ground = s3.prepare().await.unwrap();
+    assert!(ground.created && ground.unfinished && ground.findings.len() == 5, "{ground:#?}");
+    says(&ground.findings, "the new bucket has no policy that demands TLS (SlowDown)");
+
+    // Whoever puts it right by hand keeps what they wrote.
+    let by_hand = "<LifecycleConfiguration></LifecycleConfiguration>";
+    let bucket = bucket.configured("lifecycle", by_hand);
+    bucket.fail("PutBucketPolicy", Fault::Status(503, "SlowDown"), 3);
+    assert!(s3.prepare().await.unwrap().unfinished, "one of them failed again");
+    assert!(!s3.prepare().await.unwrap().unfinished);
+    let is = bucket.configuration();
+    for what in ["tagging", "encryption", "publicAccessBlock", "policy"] {
+        assert!(is.contains_key(what), "no {what} in {is:#?}");
+    }
+    assert_eq!(is["lifecycle"], by_hand);
+    bucket.reset_calls();
+    s3.prepare().await.unwrap();
+    assert!(bucket.all_calls().keys().all(|call| !call.starts_with("Put")), "it was written to");
+}
+
+#[tokio::test]
+async fn what_was_denied_is_not_tried_again() {
+    let bucket = Bucket::new().missing();
+    bucket.fail("PutBucketPolicy", Fault::Status(403, "AccessDenied"), 1);
+    bucket.fail("PutBucketTagging", Fault::Status(501, "NotImplemented"), 1);
+    let s3 = open_as(&bucket, creating(), tuning());
+    assert!(!s3.prepare().await.unwrap().unfinished);
+    s3.prepare().await.unwrap();
+    assert_eq!((bucket.calls("PutBucketPolicy"), bucket.calls("PutBucketTagging")), (1, 1));
+}
+
 /// A second attempt would be told that the bucket is there, and nobody would look at it.
 #[tokio::test]
 async fn a_bucket_whose_making_went_unanswered_is_looked_at() {

@@ -10,6 +10,7 @@ use aws_sdk_s3::{
     types::{BucketLocationConstraint, CreateBucketConfiguration},
 };
 
+pub(super) use self::configure::Step;
 use super::{Inner, failure::Failure, kms::Described};
 use crate::store::{Finding, Ground, StoreError};
 
@@ -21,7 +22,8 @@ const NAMELESS_REGION: &str = "us-east-1";
 impl Inner {
     /// Makes the bucket if it is missing and may be made, and configures it then. One that was
     /// there is looked at and never written to, whoever made it: another node may have been
-    /// first, and configures it itself. What KMS says of the key is asked in either case.
+    /// first, and configures it itself; but what failed when this process made it is gone on with.
+    /// What KMS says of the key is asked in either case.
     pub(super) async fn provision(&self) -> Result<Ground, StoreError> {
         let aws = self.set_up(HEAD).await?;
         self.insist_on_owner(aws).await;
@@ -30,7 +32,9 @@ impl Inner {
         let (seen, is_open) = self.see(client).await;
         let mut ground = match seen {
             Ok(()) => {
-                let (findings, default_key) = self.inspect(client).await;
+                let mut findings = self.go_on(client).await;
+                let (of_bucket, default_key) = self.inspect(client).await;
+                findings.extend(of_bucket);
                 key = key.or(default_key);
                 Ground { findings, ..Ground::default() }
             }
@@ -40,6 +44,7 @@ impl Inner {
             }
             Err(failure) => self.not_seen(failure, is_open)?,
         };
+        ground.unfinished = self.is_unfinished();
         if self.lacks_owner() {
             let what = "our own account is not known, so the owner of the bucket is not checked";
             ground.findings.push(Finding::info(what));
@@ -137,7 +142,7 @@ impl Inner {
             Ok(_) => {
                 tracing::info!(bucket = name, "the bucket was missing and is made");
                 let findings = self.configure(client).await;
-                Ok(Ground { created: true, findings, key: None })
+                Ok(Ground { created: true, findings, ..Ground::default() })
             }
             Err(failure) if failure.code() == "BucketAlreadyExists" => {
                 Err(StoreError::Misconfigured {

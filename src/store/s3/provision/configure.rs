@@ -1,5 +1,7 @@
 //! What a bucket gets that was made just now.
 
+use std::mem;
+
 use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
@@ -14,8 +16,8 @@ use aws_sdk_s3::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::super::{Inner, arn, failure::Failure};
-use crate::store::Finding;
+use super::super::{Inner, arn, failure::Failure, lock};
+use crate::store::{Finding, StoreError};
 
 /// Attempts at a step while S3 is still making the bucket known to all its parts.
 const ATTEMPTS: u32 = 5;
@@ -24,7 +26,7 @@ const UNFINISHED_DAYS: i32 = 1;
 
 /// Something that is done to a new bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(in super::super) enum Step {
     Tags,
     Encryption,
     AccessBlock,
@@ -33,13 +35,46 @@ enum Step {
 }
 
 impl Inner {
-    /// Configures a bucket that was made just now. What fails is said and stops nothing.
+    /// Configures a bucket that was made just now. What fails is said and stops nothing; what failed
+    /// for the moment is left for [`Self::go_on`].
     pub(super) async fn configure(&self, client: &Client) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for step in self.steps() {
-            let taken = self.again(|| self.take(client, step)).await;
-            findings.extend(taken.err().and_then(|failure| step.failed(&failure)));
+        let steps = self.steps();
+        self.take_all(client, steps).await
+    }
+
+    /// Takes the steps that are left of a bucket that this very process made, unless somebody has
+    /// seen to them meanwhile.
+    pub(super) async fn go_on(&self, client: &Client) -> Vec<Finding> {
+        let left = mem::take(&mut *lock(&self.left));
+        let mut steps = Vec::new();
+        for step in left {
+            if !self.has(client, step).await {
+                steps.push(step);
+            }
         }
+        self.take_all(client, steps).await
+    }
+
+    /// Whether there are steps left.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !lock(&self.left).is_empty()
+    }
+
+    async fn take_all(
+        &self,
+        client: &Client,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Vec<Finding> {
+        let (mut findings, mut left) = (Vec::new(), Vec::new());
+        for step in steps {
+            if let Err(failure) = self.again(|| self.take(client, step)).await {
+                findings.push(step.failed(&failure));
+                if is_passing(&failure) {
+                    left.push(step);
+                }
+            }
+        }
+        *lock(&self.left) = left;
         findings
     }
 
@@ -196,18 +231,30 @@ impl Step {
         }
     }
 
-    fn failed(self, failure: &Failure) -> Option<Finding> {
+    fn failed(self, failure: &Failure) -> Finding {
         let (action, lack) = (self.action(), self.lack());
         if failure.is_unknown_feature() {
-            return Some(Finding::info(format!("the store cannot be told: the bucket has {lack}")));
+            return Finding::info(format!("the store cannot be told: the bucket has {lack}"));
         }
         let what = if failure.is_denied() {
             format!("`{action}` is not granted, so the new bucket has {lack}")
         } else {
             format!("the new bucket has {lack} ({})", failure.code())
         };
-        Some(Finding::warning(what, "set it by hand; docs/operations.md has all of it"))
+        let hint = if is_passing(failure) {
+            "it is tried again when the store is next looked at, until the service is restarted; \
+             or set it by hand; docs/operations.md has all of it"
+        } else {
+            "set it by hand; docs/operations.md has all of it"
+        };
+        Finding::warning(what, hint)
     }
+}
+
+/// Whether the same step may well succeed later.
+fn is_passing(failure: &Failure) -> bool {
+    !failure.is_unknown_feature()
+        && matches!(StoreError::from(failure.clone()), StoreError::Unavailable { .. })
 }
 
 pub(super) fn settled<T, E>(
