@@ -4,7 +4,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -56,6 +56,8 @@ struct Shared {
     refused: Mutex<Option<String>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
+    /// Whether something is left to do about the place where the shared store keeps things.
+    unfinished: AtomicBool,
     /// What the shared store has yet to take, in the order in which it is tried.
     pending: Mutex<VecDeque<(Key, Meta)>>,
     wake: Notify,

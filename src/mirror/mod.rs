@@ -274,7 +274,7 @@ impl Mirror {
         }
         let mut tried = false;
         loop {
-            if !tried || keeper.trouble().is_some() {
+            if !tried || keeper.is_to_be_tried() {
                 match keeper.probe().await {
                     Ok(abilities) => {
                         let encryption = abilities.encryption.map(|sealed| sealed.to_string());

@@ -37,6 +37,25 @@ async fn a_store_that_refuses_writes_costs_no_pull_and_is_filled_later() {
     assert_eq!(count(&bench.script.asked.manifests), 1);
 }
 
+/// What could not be done to a bucket when it was made is not left at that.
+#[tokio::test(start_paused = true)]
+async fn a_store_whose_place_is_unfinished_is_looked_at_again() {
+    let bench = Bench::new();
+    *bench.far.unfinished.lock().unwrap() = true;
+    let watching = bench.mirror.clone();
+    let watch = tokio::spawn(async move { watching.watch().await });
+    let looks = async || {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        count(&bench.far.looks)
+    };
+    let first = looks().await;
+    assert!(first > 2, "{first} looks");
+    *bench.far.unfinished.lock().unwrap() = false;
+    let last = looks().await;
+    assert_eq!(looks().await, last, "it is looked at for ever");
+    watch.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_nothing_can_be_kept_readers_share_the_flight() {
     let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});

@@ -1,6 +1,6 @@
 //! Trying what the shared store can do, before anything is entrusted to it.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
@@ -18,6 +18,12 @@ impl Keeper {
         let probed = self.prepare_and_probe().await;
         *failed = probed.as_ref().err().map(|error| (Instant::now(), error.clone()));
         probed
+    }
+
+    /// Whether the store is worth another trial: it fails, or the place that it keeps things in was
+    /// made and could not be configured as it should be.
+    pub(in crate::mirror) fn is_to_be_tried(&self) -> bool {
+        self.trouble().is_some() || self.shared.unfinished.load(Ordering::Relaxed)
     }
 
     /// Waits until the shared store has been tried once since the start: until then nobody knows
@@ -63,6 +69,7 @@ impl Keeper {
     async fn prepare_and_probe(&self) -> Result<Abilities, StoreError> {
         let probed = match self.far.prepare().await {
             Ok(ground) => {
+                self.shared.unfinished.store(ground.unfinished, Ordering::Relaxed);
                 *lock(&self.shared.key) = ground.key.as_ref().map(|key| key.what.clone());
                 let mut findings: Vec<_> = ground.findings.into_iter().chain(ground.key).collect();
                 let probed = self.far.probe().await;
