@@ -23,6 +23,7 @@ use crate::support::scripted::{Hand, Memory, Script};
 
 mod adoption;
 mod blobs;
+mod damage;
 mod gated;
 mod jobs;
 mod limits;
@@ -106,6 +107,16 @@ impl Bench {
     /// The whole blob's bytes; panics with the cause if it cannot be had.
     async fn bytes(&self, digest: Digest) -> Bytes {
         body(self.blob(digest).await.unwrap()).await.unwrap()
+    }
+
+    /// Pulls what is damaged somewhere. Who has begun with it is cut off; who has not may have it
+    /// from elsewhere; nobody completes it wrong.
+    async fn outlives(&self, digest: Digest, bytes: &Bytes) {
+        let (got, end) = read(self.blob(digest).await.unwrap()).await;
+        match end {
+            Ok(()) => assert!(got == *bytes, "it was completed wrong"),
+            Err(CutOff) => assert!(got.len() < bytes.len(), "it was completed and cut off"),
+        }
     }
 
     fn now(&self) -> SystemTime {

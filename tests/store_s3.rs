@@ -83,6 +83,7 @@ mod encryption;
 mod faults;
 mod key;
 mod others;
+mod owner;
 mod places;
 mod provision;
 mod pulls;

@@ -53,15 +53,17 @@ impl Inner {
         range: Option<ByteRange>,
         trust: Trust,
     ) -> Looked {
-        self.look_far(name, key, range, trust).await.unwrap_or(Looked::Nothing)
+        self.look_far(name, key, range, trust, false).await.unwrap_or(Looked::Nothing)
     }
 
+    /// `hashed`: what nobody has hashed is passed on if it is the repository's, and hashed then.
     async fn look_far(
         self: &Arc<Self>,
         name: &Name,
         key: &Key,
         range: Option<ByteRange>,
         trust: Trust,
+        hashed: bool,
     ) -> Option<Looked> {
         let refused = |refusal| Some(Looked::Answer(Err(refusal)));
         let wanted = match range {
@@ -83,9 +85,17 @@ impl Inner {
         }
         let found = match self.keeper.far_range(key, wanted).await {
             Ok(found) => found?,
-            Err(Outside { size }) => return refused(Refusal::Range { size }),
+            // Whose it is, and whether it is as long as it should be, is not known yet.
+            Err(Outside) => {
+                return match self.keeper.far_info(key).await {
+                    Some(info) => refused(Refusal::Range { size: info.size }),
+                    None => Some(Looked::Unverified),
+                };
+            }
         };
-        if !found.info.meta.verified {
+        let may_pass = found.info.meta.verified
+            || (hashed && range.is_none() && self.keeper.belongs(key, name).await);
+        if !may_pass {
             return Some(Looked::Unverified);
         }
         let size = found.info.size;
@@ -121,7 +131,7 @@ impl Inner {
         range: Option<ByteRange>,
         trust: Trust,
     ) -> Result<Blob, Refusal> {
-        if let Looked::Answer(answer) = self.far_blob(name, key, range, trust).await {
+        if let Some(Looked::Answer(answer)) = self.look_far(name, key, range, trust, true).await {
             return answer;
         }
         self.parts.metrics.alone(Why::NoRoom);
@@ -171,7 +181,7 @@ impl Inner {
         let mirror = self.clone();
         let task = self.parts.engine.spawn(async move {
             let mut patience = Patience::new();
-            let mut store = passage.from_store;
+            let mut sources = Sources { store: passage.from_store, upstream: !passage.from_store };
             let cause = loop {
                 let before = relay.at();
                 match relay.take(&mut chunks, &send).await {
@@ -182,7 +192,7 @@ impl Inner {
                 if relay.at() > before {
                     patience.renew();
                 }
-                match mirror.rest(&passage, relay.at(), &mut store, &mut patience).await {
+                match mirror.rest(&passage, relay.at(), &mut sources, &mut patience).await {
                     Some(rest) => chunks = rest,
                     None => break Cause::Broken,
                 }
@@ -192,7 +202,10 @@ impl Inner {
                 let digest = &passage.key.digest;
                 tracing::error!(%digest, "bytes that were streamed through are not of the digest");
                 if passage.from_store {
-                    mirror.keeper.forget(&passage.key).await;
+                    mirror.keeper.suspect(&passage.key);
+                }
+                if !sources.upstream {
+                    mirror.forget_in_background(&passage.key);
                 }
             }
             // A client that left does not hear it.
@@ -207,17 +220,17 @@ impl Inner {
     }
 
     /// The bytes from the offset `at` on; none if nobody has them. The shared store is asked once,
-    /// if it is in the `store`'s favour.
+    /// if it was the first.
     async fn rest(
         &self,
         passage: &Passage,
         at: u64,
-        store: &mut bool,
+        sources: &mut Sources,
         patience: &mut Patience,
     ) -> Option<BoxStream<'static, Result<Bytes, ()>>> {
         let Passage { name, key, trust, size, .. } = passage;
         self.parts.metrics.resume();
-        if std::mem::take(store) {
+        if std::mem::take(&mut sources.store) {
             if let Some(chunks) = self.keeper.far_rest(key, at..*size).await {
                 return Some(anonymous(chunks));
             }
@@ -227,9 +240,15 @@ impl Inner {
         while patience.again().await {
             match self.ask_for_blob(name, key, at, *trust).await {
                 Ok(blob) if blob.total.is_none_or(|total| total == *size) => {
+                    sources.upstream = true;
                     return Some(anonymous(blob.chunks));
                 }
-                Ok(_) => return None,
+                Ok(_) => {
+                    if passage.from_store {
+                        self.keeper.suspect(key);
+                    }
+                    return None;
+                }
                 Err(error) if is_passing(&error) => {}
                 Err(_) => return None,
             }
@@ -247,6 +266,14 @@ struct Passage {
     size: u64,
     /// Whether the first bytes come from the shared store.
     from_store: bool,
+}
+
+/// Where the bytes of a passage may come from, and came from.
+struct Sources {
+    /// Whether the shared store may be asked for the rest.
+    store: bool,
+    /// Whether any are the upstream's.
+    upstream: bool,
 }
 
 /// The same chunks, whoever they are from.

@@ -96,7 +96,7 @@ impl Inner {
         if !self.parts.settings.load().blob_redirect {
             return None;
         }
-        let info = self.keeper.far_info(key).await?;
+        let info = self.keeper.far_readable(key).await?;
         if !self.is_safe(key, &info).await {
             return None;
         }
@@ -144,6 +144,8 @@ impl Inner {
         access: &Access,
         in_store: bool,
     ) -> Result<Blob, Refusal> {
+        // The disk's and the bucket's may be wrong.
+        let mut others = 2;
         loop {
             let (mut flight, pilot) = self.flights.board(key, name);
             let joined = pilot.is_none();
@@ -165,6 +167,10 @@ impl Inner {
                 // have it in ours, or the shared store may say that it is ours.
                 Ok(Err(Failure::Refused(_))) if joined && flight.name != *name => {}
                 Ok(Err(Failure::Refused(refusal))) => return Err(refusal),
+                Ok(Err(Failure::Spoilt { .. })) if others > 0 => others -= 1,
+                Ok(Err(Failure::Spoilt { why })) => {
+                    return Err(Refusal::Upstream { why: why.into() });
+                }
                 Err(_) => return Err(Refusal::Late),
             }
         }

@@ -5,39 +5,43 @@ use std::{
     collections::HashSet,
     fmt,
     fs::File,
-    io,
-    os::unix::fs::FileExt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Handle;
+use quick_cache::sync::Cache;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{lock, once::Once};
 use crate::{
-    oci::{Algorithm, Digest, Hasher},
     settings::Settings,
-    store::{
-        Area, Body, Found, Info, Key, Listed, Meta, Page, Payload, Put, Shard, Store, StoreError,
-    },
+    store::{Body, Found, Info, Key, Meta, Payload, Put, Store, StoreError},
     telemetry::Metrics,
 };
 
+mod count;
+mod hash;
 mod index;
 #[cfg(test)]
 mod tests;
 
+pub(super) use hash::{hash, hash_with};
 use index::Index;
 
 /// Free disk that the copies leave to others: this many bytes, or a twentieth of a small disk.
 const RESERVE: (u64, u64) = (1 << 30, 20);
 
-/// Bytes of a copy that are hashed at a time.
-const STEP: usize = 1 << 20;
-
 /// The largest copy that is hashed as a whole before its first byte is served. More than that takes
 /// longer than a client waits on a slow disk.
 const AT_ONCE: u64 = 16 << 20;
+
+/// How long a pull waits for others to make room, or for room to be made for it, on a disk that
+/// hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many damaged copies that cannot be removed are remembered.
+const REMEMBERED: usize = 10_000;
 
 /// A file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +67,10 @@ struct Inner {
     engine: Handle,
     index: Mutex<Index>,
     checks: Once<Key, bool>,
-    /// Held while copies go: two who make room at a time would each see the same lack, and take
-    /// twice as much; one who counts meanwhile would count what he saw before it went.
+    /// Held while room is made: two at a time would each see the same lack, and take twice as much.
     clearing: tokio::sync::Mutex<()>,
+    /// What lies there still though it was to go. It is passed over.
+    stuck: Cache<Key, ()>,
 }
 
 impl Copies {
@@ -90,6 +95,7 @@ impl Copies {
             index,
             checks,
             clearing,
+            stuck: Cache::new(REMEMBERED),
         };
         let copies = Self { inner: Arc::new(inner) };
         let counting = copies.clone();
@@ -119,6 +125,9 @@ impl Copies {
 
     /// A copy as it lies there, and whether this process has written it, or seen it to be right.
     pub(super) async fn open(&self, key: &Key) -> Option<(Found, bool)> {
+        if self.inner.stuck.peek(key).is_some() {
+            return None;
+        }
         let found = match self.inner.store.get(key, None).await {
             Ok(found) => found?,
             Err(error) => {
@@ -163,7 +172,11 @@ impl Copies {
     /// A copy was hashed; if it is not right, it goes.
     pub(super) async fn checked(&self, key: &Key, size: u64, is_right: bool) {
         if is_right {
-            lock(&self.inner.index).check(key, size);
+            let is_known = lock(&self.inner.index).check(key, size);
+            // It has not been counted yet, or has gone while it was hashed.
+            if !is_known && self.info(key).await.is_some_and(|info| info.size == size) {
+                lock(&self.inner.index).insert(key, size, true);
+            }
             return;
         }
         tracing::error!(digest = %key.digest, "a copy on the disk is damaged and is dropped");
@@ -180,6 +193,9 @@ impl Copies {
 
     /// What is known of a copy.
     pub(super) async fn info(&self, key: &Key) -> Option<Info> {
+        if self.inner.stuck.peek(key).is_some() {
+            return None;
+        }
         self.inner.store.head(key).await.ok().flatten()
     }
 
@@ -196,18 +212,23 @@ impl Copies {
         if !self.fit(size) {
             return false;
         }
-        self.make_room(size, pinned).await;
-        if self.lacks() > 0 {
+        let has_room = timeout(PATIENCE, self.make_room(size, pinned)).await.is_ok();
+        if !has_room || self.lacks() > 0 {
             self.inner.metrics.copy_refused();
             return false;
         }
-        match self.inner.store.put(key, payload, meta).await {
-            // What lay there already may be damaged, and its removal have failed.
+        let put = match self.inner.stuck.peek(key) {
+            Some(()) => self.inner.store.replace(key, payload, meta).await,
+            None => self.inner.store.put(key, payload, meta).await,
+        };
+        match put {
+            // What lay there already may be damaged.
             Ok(put) => {
+                self.inner.stuck.remove(key);
                 lock(&self.inner.index).insert(key, size, put == Put::Stored);
                 // Others may have made room at the same time, each for its own.
                 if self.bytes() > self.limit() {
-                    self.make_room(0, pinned).await;
+                    let _ = timeout(PATIENCE, self.make_room(0, pinned)).await;
                 }
                 self.tell();
                 true
@@ -220,27 +241,36 @@ impl Copies {
         }
     }
 
-    /// Makes room on the disk for `bytes` of something else, at the cost of copies. False if there
-    /// is room already or no copy can go.
+    /// Sees to it that the disk has room for `bytes` of something else, at the cost of copies. False
+    /// if it has not, and no copies can go that would make it.
     pub(super) async fn give_way(&self, bytes: u64, pinned: &HashSet<Key>) -> bool {
+        timeout(PATIENCE, self.clear(bytes, pinned)).await.unwrap_or(false)
+    }
+
+    async fn clear(&self, bytes: u64, pinned: &HashSet<Key>) -> bool {
         let _clearing = self.inner.clearing.lock().await;
         let free = (self.inner.measure)().map_or(u64::MAX, |space| space.free);
         let lack = bytes.saturating_sub(free);
+        if lack == 0 {
+            return true;
+        }
         let gone = {
             let mut index = lock(&self.inner.index);
-            let left = index.bytes().checked_sub(lack).filter(|_| lack > 0);
+            let left = index.bytes().checked_sub(lack);
             left.map(|left| index.shrink(left, pinned)).unwrap_or_default()
         };
         self.evict(&gone).await;
         !gone.is_empty()
     }
 
-    /// Takes a copy away.
+    /// Takes a copy away. If that fails, it is passed over from now on.
     pub(super) async fn forget(&self, key: &Key) -> Result<(), StoreError> {
-        let _clearing = self.inner.clearing.lock().await;
         lock(&self.inner.index).remove(key);
         self.tell();
-        Ok(self.inner.store.remove(std::slice::from_ref(key)).await?)
+        self.inner.stuck.insert(key.clone(), ());
+        self.inner.store.remove(std::slice::from_ref(key)).await?;
+        self.inner.stuck.remove(key);
+        Ok(())
     }
 
     /// Sees to it that the bounds hold, which may have changed, as the disk's room may.
@@ -297,83 +327,6 @@ impl Copies {
         };
         self.inner.checks.ask(&engine, key.clone(), check).await.0 == Some(true)
     }
-
-    /// Counts what is there. A directory that cannot be read is passed over.
-    ///
-    /// # Errors
-    /// The last of those that could not be read.
-    async fn count(&self) -> Result<(), StoreError> {
-        let store = &self.inner.store;
-        let mut result = Ok(());
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            for first in 0..=u8::MAX {
-                let shard = Shard { algorithm, first };
-                let mut from = None;
-                loop {
-                    match self.found(store.list(&Area::Public, shard, from)).await {
-                        Ok(Some(next)) => from = Some(next),
-                        Ok(None) => break,
-                        Err(error) => {
-                            result = Err(error);
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-        let mut from = None;
-        loop {
-            match self.found(store.list_private(from)).await? {
-                Some(next) => from = Some(next),
-                None => return result,
-            }
-        }
-    }
-
-    /// Takes in a page, while nothing on it goes; the start of the next one, if there is one.
-    async fn found(
-        &self,
-        listing: impl Future<Output = Result<Page<Listed>, StoreError>>,
-    ) -> Result<Option<String>, StoreError> {
-        let _clearing = self.inner.clearing.lock().await;
-        let page = listing.await?;
-        let too_many = {
-            let mut index = lock(&self.inner.index);
-            page.entries.iter().for_each(|listed| index.find(listed));
-            index.surplus()
-        };
-        if !too_many.is_empty()
-            && let Err(error) = self.inner.store.remove(&too_many).await
-        {
-            tracing::warn!(%error, "copies on the disk cannot be removed");
-        }
-        Ok(page.next)
-    }
-}
-
-pub(super) fn hash(file: &File, length: u64, algorithm: Algorithm) -> io::Result<Digest> {
-    hash_with(file, length, algorithm, |_| {})
-}
-
-/// Hashes the first `length` bytes of a file, and tells how many it has read each time.
-pub(super) fn hash_with(
-    file: &File,
-    length: u64,
-    algorithm: Algorithm,
-    tell: impl Fn(u64),
-) -> io::Result<Digest> {
-    let mut hasher = Hasher::new(algorithm);
-    let mut bytes = vec![0; STEP];
-    let mut at = 0;
-    while at < length {
-        let step = usize::try_from(length - at).map_or(STEP, |left| left.min(STEP));
-        let Some(piece) = bytes.get_mut(..step) else { break };
-        file.read_exact_at(piece, at)?;
-        hasher.update(piece);
-        at += step as u64;
-        tell(at);
-    }
-    Ok(hasher.finish())
 }
 
 impl fmt::Debug for Copies {

@@ -1,16 +1,9 @@
 //! Filling a flight: from this node's disk, the shared store or the upstream, the first that
 //! answers, going on with the next where one breaks off.
 
-use std::{
-    io, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, mem, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Inner,
@@ -20,10 +13,10 @@ use super::{
     refuse::refusal,
     rest::{Patience, is_passing},
     sink::{End, Sink},
-    spool::Spool,
+    spool::{Created, Spool},
 };
 use crate::{
-    store::{Body, Chunks, Meta, Payload},
+    store::{Body, Chunks, Key, Meta, Payload},
     telemetry::Tier,
     upstream::{Trust, UpstreamError},
 };
@@ -31,22 +24,24 @@ use crate::{
 /// How long a source may send nothing before it counts as broken off.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How long the disk may take to make a file; less than a client waits for the first word.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long a failure answers for those who come right after it, lest each of them meet it anew.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Fills one flight to its end. Owned by no client. `in_store`: whether the shared store may have
 /// the blob.
 pub(super) async fn fill(mirror: Arc<Inner>, pilot: Pilot, trust: Trust, in_store: bool) {
-    let dropped = AtomicBool::new(false);
-    let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store, dropped };
+    let filling = Filling { mirror: &mirror, pilot: &pilot, trust, in_store };
     if let Err(failure) = filling.run().await {
-        // What was damaged is gone or passed over from now on: whoever comes next fares better.
-        let answers_next = !filling.dropped.load(Ordering::Relaxed);
-        if !answers_next {
+        // Whoever comes next fares better.
+        let is_last = matches!(failure, Failure::Spoilt { .. });
+        if is_last {
             pilot.leave();
         }
         pilot.progress.send_replace(Progress::Failed(failure));
-        if answers_next {
+        if !is_last {
             sleep(LINGER).await;
         }
     }
@@ -57,8 +52,6 @@ struct Filling<'a> {
     pilot: &'a Pilot,
     trust: Trust,
     in_store: bool,
-    /// Whether what was kept was wrong and is gone.
-    dropped: AtomicBool,
 }
 
 impl<'a> Filling<'a> {
@@ -145,8 +138,7 @@ impl<'a> Filling<'a> {
         let is_right = hashed == Some(key.digest);
         self.mirror.keeper.near_checked(key, total, is_right).await;
         if !is_right {
-            self.dropped.store(true, Ordering::Relaxed);
-            return Err(Failure::upstream("what this node kept of it was damaged"));
+            return Err(Failure::Spoilt { why: "what this node kept of it was damaged" });
         }
         progress.send_replace(Progress::Verified { total });
         Ok(())
@@ -161,19 +153,16 @@ impl<'a> Filling<'a> {
 
     /// Readies the spool for a blob of `total` bytes and lets the readers know.
     async fn begin(&self, total: Option<u64>, from: From) -> Result<Sink<'a>, Failure> {
-        let limit = self.mirror.parts.settings.load().spool_size.0;
-        let create = || {
-            let created = self.mirror.spool.create(total, limit);
-            created.map_err(|cause| self.mirror.spool_failed(&cause))
-        };
-        let mut spooled = create().map_err(|()| Failure::NoRoom)?;
+        let mut created = self.mirror.spooled(total).await;
         // What comes is worth more than what only might be wanted again.
-        if spooled.is_none() && self.mirror.keeper.give_way(Spool::needs(total)).await {
-            spooled = create().map_err(|()| Failure::NoRoom)?;
+        if let Created::NoDisk = created
+            && self.mirror.keeper.give_way(Spool::needs(total)).await
+        {
+            created = self.mirror.spooled(total).await;
         }
-        let spooled = spooled.ok_or(Failure::NoRoom)?;
+        let Created::File(spooled) = created else { return Err(Failure::NoRoom) };
         super::lock(&self.mirror.spool_trouble).take();
-        let aboard = Arc::new(Aboard { file: spooled.file().clone(), spooled: Some(spooled) });
+        let aboard = Arc::new(Aboard { file: spooled.file().clone(), spooled: Some(*spooled) });
         let _ = self.pilot.from.set(from);
         let _ = self.pilot.aboard.set(aboard.clone());
         Ok(Sink::new(self.pilot, aboard, total, self.mirror.parts.engine.clone(), SILENCE))
@@ -194,9 +183,8 @@ impl<'a> Filling<'a> {
                         }
                     };
                     if blob.total.is_some() && blob.total != taking.total() {
-                        return Err(Failure::upstream(
-                            "the upstream changed its mind on the length",
-                        ));
+                        let why = "the upstream says another length than was said before";
+                        return Err(self.mismatch(why));
                     }
                     match taking.take(blob.chunks).await {
                         End::Clean if taking.total().is_none() || taking.is_full() => {
@@ -226,6 +214,16 @@ impl<'a> Filling<'a> {
         }
     }
 
+    /// What came is wrong. If any of it is the shared store's, what that has is passed over from now
+    /// on: it may be right all the same, if the rest is the upstream's.
+    fn mismatch(&self, why: &'static str) -> Failure {
+        if self.pilot.from.get() != Some(&From::Bucket) {
+            return Failure::upstream(why);
+        }
+        self.mirror.keeper.suspect(&self.pilot.key);
+        Failure::Spoilt { why }
+    }
+
     /// Judges what has come, lets the readers have the rest of it, and keeps it.
     async fn finish(&self, sink: Sink<'a>, from: From) -> Result<(), Failure> {
         let Pilot { key, aboard, progress, .. } = self.pilot;
@@ -233,11 +231,11 @@ impl<'a> Filling<'a> {
         if sink.digest() != Some(key.digest) {
             self.mirror.parts.metrics.mismatch();
             tracing::error!(digest = %key.digest, ?from, "bytes do not match their digest");
+            let failure = self.mismatch("the bytes do not match their digest");
             if from == From::Bucket {
-                self.mirror.keeper.forget(key).await;
-                self.dropped.store(true, Ordering::Relaxed);
+                self.mirror.forget_in_background(key);
             }
-            return Err(Failure::upstream("the bytes do not match their digest"));
+            return Err(failure);
         }
         progress.send_replace(Progress::Verified { total });
         let Some(aboard) = aboard.get() else { return Ok(()) };
@@ -260,6 +258,33 @@ enum Taken<'a> {
 }
 
 impl Inner {
+    /// A new file of the spool. A disk that hangs has no room, and is left alone then.
+    async fn spooled(&self, total: Option<u64>) -> Created {
+        let (spool, limit) = (self.spool.clone(), self.parts.settings.load().spool_size.0);
+        let creating = self.parts.engine.spawn_blocking(move || spool.create(total, limit));
+        let cause = match timeout(PATIENCE, creating).await {
+            Ok(Ok(Ok(created))) => return created,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => io::ErrorKind::Other.into(),
+            Err(_) => {
+                self.spool.rest();
+                io::ErrorKind::TimedOut.into()
+            }
+        };
+        self.spool_failed(&cause);
+        Created::NoRoom
+    }
+
+    /// Removes content that turned out to be wrong, which is passed over already: nobody waits for
+    /// a store that is slow to remove it.
+    pub(super) fn forget_in_background(&self, key: &Key) {
+        let (keeper, key, busy) = (self.keeper.clone(), key.clone(), self.busy());
+        self.parts.engine.spawn(async move {
+            keeper.forget(&key).await;
+            drop(busy);
+        });
+    }
+
     /// The disk failed in the midst of a body. Those who come next are served without it for a while.
     fn spool_broke(&self, cause: &io::Error) -> Failure {
         self.spool_failed(cause);

@@ -40,6 +40,12 @@ pub(super) enum Failure {
     Refused(Refusal),
     /// There is no room for it on this node: it has to be streamed through.
     NoRoom,
+    /// What was kept of it is wrong, and is passed over from now on: whoever has nothing of it yet
+    /// may ask again.
+    Spoilt {
+        /// What was found, in a sentence.
+        why: &'static str,
+    },
 }
 
 impl Failure {

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,9 +22,12 @@ use crate::{
 
 mod far;
 mod mend;
+mod noted;
+mod trial;
 
 pub(super) use far::Outside;
 use far::Spoilt;
+pub(super) use noted::Noted;
 
 /// How long after a failed upload the next is tried: the first and the longest pause.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -46,19 +49,25 @@ pub(super) struct Keeper {
 struct Shared {
     /// Content of the shared store that is of no use, and is to be replaced when it is had again.
     spoilt: Spoilt,
+    /// Held while such content is removed, lest what replaces it go with it.
+    removing: tokio::sync::Mutex<()>,
     /// Until when the shared store is not read, and why.
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
     refused: Mutex<Option<String>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
+    /// Whether something is left to do about the place where the shared store keeps things.
+    unfinished: AtomicBool,
     /// What the shared store has yet to take, in the order in which it is tried.
     pending: Mutex<VecDeque<(Key, Meta)>>,
     wake: Notify,
     /// What was said of the place where the shared store keeps things.
     told: Mutex<Vec<Finding>>,
-    /// What the last trial of the shared store showed.
+    /// What the last trial of the shared store that succeeded showed.
     abilities: Mutex<Option<Abilities>>,
+    /// Held by who tries it; when the last trial failed, and why.
+    trying: tokio::sync::Mutex<Option<(Instant, StoreError)>>,
 }
 
 /// Where something was kept.
@@ -183,68 +192,19 @@ impl Keeper {
     }
 
     async fn upload(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
-        let put = if self.shared.spoilt.has(key) {
-            self.far.replace(key, payload, meta).await
-        } else {
-            self.far.put(key, payload, meta).await
+        self.was_tried().await?;
+        let put = match self.shared.spoilt.has(key) {
+            true => self.replace_damaged(key, payload, meta).await,
+            false => self.far.put(key, payload, meta).await,
         };
-        if put.is_ok() {
-            self.shared.spoilt.mended(key);
-        }
         self.note_write(put.as_ref().err());
         put
-    }
-
-    /// Makes sure that there is a shared store, tries what it can do, and notes if it fails. What
-    /// is found is told once.
-    pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
-        let probed = match self.far.prepare().await {
-            Ok(ground) => {
-                *lock(&self.shared.key) = ground.key.as_ref().map(|key| key.what.clone());
-                let mut findings: Vec<_> = ground.findings.into_iter().chain(ground.key).collect();
-                let probed = self.far.probe().await;
-                let cannot_remove = probed.as_ref().ok().and_then(|it| it.cannot_remove.as_ref());
-                findings.extend(cannot_remove.map(|why| Finding {
-                    what: format!("nothing can be removed, so nothing is cleaned up: {why}"),
-                    hint: why.hint().map(str::to_owned),
-                }));
-                self.tell(findings);
-                probed
-            }
-            Err(error) => Err(error),
-        };
-        self.note_write(probed.as_ref().err());
-        if let Ok(abilities) = &probed {
-            lock(&self.shared.down).take();
-            *lock(&self.shared.abilities) = Some(abilities.clone());
-        }
-        probed
-    }
-
-    /// What the shared store was seen to do; it is tried if that is not known.
-    pub(super) async fn abilities(&self) -> Result<Abilities, StoreError> {
-        let known = lock(&self.shared.abilities).clone();
-        match known {
-            Some(abilities) => Ok(abilities),
-            None => self.probe().await,
-        }
     }
 
     /// Notes for `/readyz` and the metrics how a write ended.
     fn note_write(&self, error: Option<&StoreError>) {
         self.metrics.store_refuses(error.is_some());
         *lock(&self.shared.refused) = error.map(ToString::to_string);
-    }
-
-    fn tell(&self, findings: Vec<Finding>) {
-        let mut told = lock(&self.shared.told);
-        for finding in findings.iter().filter(|finding| !told.contains(finding)) {
-            match &finding.hint {
-                Some(hint) => tracing::warn!(hint, "{}", finding.what),
-                None => tracing::info!("{}", finding.what),
-            }
-        }
-        *told = findings;
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {
@@ -265,7 +225,7 @@ impl Keeper {
             let next = lock(&self.shared.pending).front().cloned();
             let Some((key, meta)) = next else { return };
             let done = self.upload_again(&key, &meta).await;
-            self.was_tried(done);
+            self.was_offered(done);
             if done {
                 pause = RETRY.0;
             } else {
@@ -276,7 +236,7 @@ impl Keeper {
     }
 
     /// Takes the first of what is pending away, or to the end if it is to be tried again.
-    fn was_tried(&self, done: bool) {
+    fn was_offered(&self, done: bool) {
         let mut pending = lock(&self.shared.pending);
         if let Some(tried) = pending.pop_front()
             && !done
@@ -301,10 +261,12 @@ impl Keeper {
 
     /// Takes content away, here and from the shared store.
     pub(super) async fn drop(&self, key: &Key) -> Result<(), StoreError> {
-        if let Some(near) = &self.near {
-            near.forget(key).await?;
-        }
-        Ok(self.far.remove(std::slice::from_ref(key)).await?)
+        let near = match &self.near {
+            Some(near) => near.forget(key).await,
+            None => Ok(()),
+        };
+        self.far.remove(std::slice::from_ref(key)).await?;
+        near
     }
 
     /// Forgets a copy on this node's disk that turned out to be wrong.
@@ -316,20 +278,46 @@ impl Keeper {
         }
     }
 
+    /// Content of the shared store may be wrong: it is passed over, and replaced when it is had
+    /// again.
+    pub(super) fn suspect(&self, key: &Key) {
+        self.shared.spoilt.damaged(key);
+    }
+
     /// Forgets content that turned out to be wrong.
     pub(super) async fn forget(&self, key: &Key) {
+        self.suspect(key);
         let near = match &self.near {
             Some(near) => near.forget(key).await,
             None => Ok(()),
         };
-        let far = self.far.remove(std::slice::from_ref(key)).await;
-        if far.is_err() {
-            self.shared.spoilt.damaged(key);
-        }
-        for error in [near, far.map_err(StoreError::from)].into_iter().filter_map(Result::err) {
+        let far = self.remove_damaged(key).await;
+        for error in [near, far].into_iter().filter_map(Result::err) {
             let hint = error.hint();
             tracing::warn!(%error, hint, digest = %key.digest, "damaged content cannot be removed");
         }
+    }
+
+    async fn remove_damaged(&self, key: &Key) -> Result<(), StoreError> {
+        let _removing = self.shared.removing.lock().await;
+        // It may have been replaced meanwhile.
+        if self.shared.spoilt.has(key) {
+            self.far.remove(std::slice::from_ref(key)).await?;
+            self.shared.spoilt.mended(key);
+        }
+        Ok(())
+    }
+
+    async fn replace_damaged(
+        &self,
+        key: &Key,
+        payload: Payload,
+        meta: &Meta,
+    ) -> Result<Put, StoreError> {
+        let _removing = self.shared.removing.lock().await;
+        let put = self.far.replace(key, payload, meta).await?;
+        self.shared.spoilt.mended(key);
+        Ok(put)
     }
 
     /// Why the shared store fails, if it does.

@@ -131,6 +131,8 @@ impl Mirror {
         });
         let keeper =
             keep::Keeper::new(near, parts.far.clone(), parts.metrics.clone(), &parts.engine);
+        let records = Arc::new(keep::Noted::new(parts.records.clone(), keeper.clone()));
+        let parts = Parts { records, ..parts };
         let inner = Inner {
             keeper,
             spool,
@@ -272,7 +274,7 @@ impl Mirror {
         }
         let mut tried = false;
         loop {
-            if !tried || keeper.trouble().is_some() {
+            if !tried || keeper.is_to_be_tried() {
                 match keeper.probe().await {
                     Ok(abilities) => {
                         let encryption = abilities.encryption.map(|sealed| sealed.to_string());

@@ -68,28 +68,39 @@ impl Spool {
         total.unwrap_or(STEP).saturating_add(HEADROOM)
     }
 
-    /// A new file with room for `total` bytes, or for as much as comes if that is unknown. None if
-    /// `limit` bytes or the disk would be exceeded, or the disk has just failed.
+    /// A new file with room for `total` bytes, or for as much as comes if that is unknown, as long
+    /// as all files together keep to `limit` bytes.
     ///
     /// # Errors
     /// The file cannot be made.
-    pub(super) fn create(&self, total: Option<u64>, limit: u64) -> io::Result<Option<Spooled>> {
+    pub(super) fn create(&self, total: Option<u64>, limit: u64) -> io::Result<Created> {
         let room = Room { spool: self.clone(), bytes: AtomicU64::new(0) };
-        let free = store::fs::free_space(&self.directory)?;
-        let wanted = total.unwrap_or(STEP);
         let is_resting = lock(&self.resting).is_some_and(|until| Instant::now() < until);
-        if is_resting || Self::needs(total) > free || !room.extend(wanted, limit) {
-            return Ok(None);
+        if is_resting || !room.extend(total.unwrap_or(STEP), limit) {
+            return Ok(Created::NoRoom);
+        }
+        if Self::needs(total) > store::fs::free_space(&self.directory)? {
+            return Ok(Created::NoDisk);
         }
         let file = Arc::new(store::fs::temporary(&self.directory)?);
         // What others have reserved and not written yet counts as free until it is allocated.
         let allocated = total.map(|total| fallocate(&file, FallocateFlags::KEEP_SIZE, 0, total));
         // Other errors do not matter: not every file system can, and an empty blob needs nothing.
         if let Some(Err(Errno::NOSPC | Errno::DQUOT)) = allocated {
-            return Ok(None);
+            return Ok(Created::NoDisk);
         }
-        Ok(Some(Spooled { file, room, limit }))
+        Ok(Created::File(Box::new(Spooled { file, room, limit })))
     }
+}
+
+/// What came of making a file.
+#[derive(Debug)]
+pub(super) enum Created {
+    File(Box<Spooled>),
+    /// There is too little free disk.
+    NoDisk,
+    /// As much is being written already as may be, or the disk has just failed.
+    NoRoom,
 }
 
 /// How full the file system of a directory is.
@@ -156,10 +167,22 @@ mod tests {
     async fn a_disk_that_failed_is_left_alone_for_a_while() {
         let directory = tempfile::tempdir().unwrap();
         let spool = Spool::open(directory.path().to_owned(), Metrics::new()).unwrap();
-        assert!(spool.create(Some(10), 100).unwrap().is_some());
+        let create = || spool.create(Some(10), 100).unwrap();
+        assert!(matches!(create(), Created::File(_)));
         spool.rest();
-        assert!(spool.create(Some(10), 100).unwrap().is_none());
+        assert!(matches!(create(), Created::NoRoom));
         tokio::time::advance(REST).await;
-        assert!(spool.create(Some(10), 100).unwrap().is_some());
+        assert!(matches!(create(), Created::File(_)));
+    }
+
+    #[test]
+    fn what_lacks_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path().to_owned(), Metrics::new()).unwrap();
+        assert!(matches!(spool.create(Some(101), 100).unwrap(), Created::NoRoom));
+        let huge = Some(u64::MAX / 2);
+        assert!(matches!(spool.create(huge, u64::MAX).unwrap(), Created::NoDisk));
+        // What was not had is not held.
+        assert!(matches!(spool.create(Some(100), 100).unwrap(), Created::File(_)));
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 mod record;
 mod rule;
 
+use record::Recorded;
 use rule::ttl;
 
 use super::{
@@ -118,18 +119,24 @@ impl Inner {
     ) -> Result<Resolved, Refusal> {
         let (name, tag) = &key;
         let mut known = self.tags.known.get(&key);
+        let is_newer = |at: SystemTime| known.as_ref().is_none_or(|known| known.checked_at < at);
         // Another node may have checked it since.
-        if let Some(mut state) = self.recorded_tag(name, tag).await
-            && known.as_ref().is_none_or(|known| known.checked_at < state.checked_at)
-        {
-            state.before = before(known, state.digest);
-            self.tags.known.insert(key.clone(), state.clone());
-            if let Some(resolved) =
-                believe(state.clone(), name, tag, settings, self.parts.clock.now())
-            {
-                return Ok(resolved);
+        match self.recorded_tag(name, tag).await {
+            Some(Recorded::Means(mut state)) if is_newer(state.checked_at) => {
+                state.before = before(known, state.digest);
+                self.tags.known.insert(key.clone(), state.clone());
+                if let Some(resolved) =
+                    believe(state.clone(), name, tag, settings, self.parts.clock.now())
+                {
+                    return Ok(resolved);
+                }
+                known = Some(state);
             }
-            known = Some(state);
+            Some(Recorded::Absent(at)) if is_newer(at) => {
+                self.tags.known.remove(&key);
+                known = None;
+            }
+            _ => {}
         }
         let reference = Reference::Tag(tag.clone());
         let asking = self.ask_head(name, &reference, access);

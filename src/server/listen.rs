@@ -66,6 +66,17 @@ impl Running {
         Self { address, handle, ended }
     }
 
+    /// Accepts nothing more, in a moment.
+    pub(super) fn pause(&self) {
+        // Sent when it is called; its end says no more than that.
+        drop(self.handle.pause());
+    }
+
+    /// Accepts again.
+    pub(super) fn resume(&self) {
+        drop(self.handle.resume());
+    }
+
     /// Stops accepting; waits for active requests if `gracefully`.
     pub(super) async fn stop(&self, gracefully: bool) {
         self.handle.stop(gracefully).await;

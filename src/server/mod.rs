@@ -184,7 +184,8 @@ impl Server {
     }
 
     /// Serves new connections with `tls` from now on, or without; those that are there go on as
-    /// they began. To be called on the engine, by one caller at a time.
+    /// they began. Where TLS comes or goes, those that come in this very moment may be cut or be
+    /// served as before. To be called on the engine, by one caller at a time.
     ///
     /// # Errors
     /// See [`StartError`]; nothing changed then.
@@ -201,7 +202,9 @@ impl Server {
         // Another set of workers on the same port: the queue of connections is the port's, so that
         // none is refused meanwhile.
         let Some(port) = &*self.port() else { return Ok(()) };
-        let running = listen::clients(port, tls.as_ref(), &self.shared)?;
+        before.running.pause();
+        let running = listen::clients(port, tls.as_ref(), &self.shared)
+            .inspect_err(|_| before.running.resume())?;
         if let Some(identity) = &tls {
             identity.watch(&self.shared.mirror.parts().engine);
         }

@@ -75,8 +75,8 @@ impl StoreError {
                 )
             }
             Self::NotEncrypted => Some(
-                "give the bucket a default encryption; or set registry_mirror_bucket_encrypt to \
-                 false, if it is meant to be so",
+                "give the bucket a default encryption, and a store of your own the KMS that it \
+                 takes; or set registry_mirror_bucket_encrypt to false, if it is meant to be so",
             ),
             Self::OtherKey => Some(
                 "see which key registry_mirror_bucket_encryption_key names, and what it is now",
@@ -94,6 +94,10 @@ impl StoreError {
                 }
                 _ => None,
             },
+            Self::Full { .. } => Some(
+                "make room where it is kept, raise the quota, or set registry_mirror_max_size below \
+                 what fits",
+            ),
             Self::Unavailable { code, .. } if code == "no credentials" => Some(CREDENTIALS),
             Self::Unavailable { code, .. } if code == "no region" => Some(REGION),
             _ => None,
@@ -160,5 +164,11 @@ mod tests {
         assert!(hint("PutObject", "ExpiredToken").unwrap().contains("credentials"));
         assert!(hint("PutObject", "KMS.DisabledException").unwrap().contains("enabled"));
         assert_eq!(hint("open", "EACCES"), None);
+    }
+
+    #[test]
+    fn a_store_that_is_full_says_what_to_do() {
+        let hint = StoreError::Full { operation: "write" }.hint().unwrap().to_owned();
+        assert!(hint.contains("registry_mirror_max_size"), "{hint}");
     }
 }

@@ -5,6 +5,8 @@
 pub struct Ground {
     /// Whether it was missing and was made just now.
     pub created: bool,
+    /// Whether something that it needs failed for the moment, and is done when it is next prepared.
+    pub unfinished: bool,
     /// What somebody should know about it.
     pub findings: Vec<Finding>,
     /// What may keep it from encrypting: why it refuses a write, if it does.

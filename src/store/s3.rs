@@ -37,7 +37,7 @@ use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
 use self::{
     client::Aws, encryption::Encryption, list::Refused, others::ServerClock, owner::Account,
-    spawned::Spawned,
+    provision::Step, spawned::Spawned,
 };
 use super::{
     Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, NotRemoved, Page,
@@ -124,10 +124,12 @@ struct Inner {
     credentials: Option<Credentials>,
     /// Built by the first call: looking for a region may ask the network.
     aws: OnceCell<Aws>,
-    account: Account,
+    account: Arc<Account>,
     encryption: Encryption,
     /// Which key it is that is named, as KMS last said.
     key_is: Mutex<Option<String>>,
+    /// What a bucket that was made here still lacks.
+    left: Mutex<Vec<Step>>,
     /// Cleared when the store says that it knows no conditional writes, until the next probe.
     conditional: AtomicBool,
     server_clock: Arc<ServerClock>,
@@ -171,9 +173,10 @@ impl S3 {
                 http,
                 credentials,
                 aws: OnceCell::new(),
-                account: Account::default(),
+                account: Arc::default(),
                 encryption,
                 key_is: Mutex::default(),
+                left: Mutex::default(),
                 conditional: AtomicBool::new(true),
                 server_clock: Arc::default(),
             }),

@@ -41,7 +41,10 @@ def redirected(lab, upstream, bucket, mirror, pulls):
     mirror.process.stop()
     mirror.forget()
     mirror.variables["blob_redirect"] = True
+    trials = lambda: mirror.process.text().count("the store can be written to")
+    before = trials()
     mirror.start()
+    lab.wait("the bucket to be tried", lambda: trials() > before)
     blob = pulls.blobs["e2e-warm"][2]
     address = f"{mirror.url}/v2/library/e2e-warm/blobs/{blob}"
     answer = request(address)

@@ -261,6 +261,24 @@ async fn a_confirmed_404_is_remembered_beyond_the_memory() {
     assert!(bench.tag("1").await.is_err(), "a deleted tag came back while the upstream is away");
 }
 
+/// Another node learnt of it.
+#[tokio::test(start_paused = true)]
+async fn a_confirmed_404_is_not_masked_by_what_a_node_remembers() {
+    let bench = Bench::new();
+    bench.script.manifest(APP, "1", TYPE, TEXT);
+    bench.tag("1").await.unwrap();
+    bench.mirror.idle().await;
+    let other = bench.restarted();
+    bench.script.untag(APP, "1");
+    bench.clock.advance(6 * MINUTE);
+    let reference = Reference::Tag("1".parse().unwrap());
+    let refused = other.manifest(&name(APP), &reference, Want::Body).await;
+    assert_eq!(refused.unwrap_err(), Refusal::NoManifest);
+    other.idle().await;
+    bench.script.fail(Some(UpstreamError::passing("down")));
+    assert!(bench.tag("1").await.is_err(), "a deleted tag is served while the upstream is away");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_denial_is_never_masked() {
     let bench = Bench::new();

@@ -1,4 +1,8 @@
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
 
 use registry_mirror::settings::{Secret, Tls};
 use rustls::{
@@ -73,7 +77,29 @@ pub(super) struct Seen {
     version: ProtocolVersion,
 }
 
+/// Whose certificate ends a handshake; none if it does not come to its end.
+pub(super) fn certificate(address: SocketAddr) -> Option<Vec<u8>> {
+    let mut stream = handshake(address, &TLS13);
+    stream.conn.complete_io(&mut stream.sock).ok()?;
+    Some(stream.conn.peer_certificates()?[0].to_vec())
+}
+
 pub(super) fn ask(address: SocketAddr, version: &'static rustls::SupportedProtocolVersion) -> Seen {
+    let mut stream = handshake(address, version);
+    send(&mut stream, "GET", "/v2/", &[]);
+    let reply = receive(&mut stream, "GET");
+    Seen {
+        reply,
+        certificate: stream.conn.peer_certificates().unwrap()[0].to_vec(),
+        protocol: stream.conn.alpn_protocol().map(<[u8]>::to_vec),
+        version: stream.conn.protocol_version().unwrap(),
+    }
+}
+
+fn handshake(
+    address: SocketAddr,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
@@ -83,15 +109,7 @@ pub(super) fn ask(address: SocketAddr, version: &'static rustls::SupportedProtoc
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = StreamOwned::new(connection, connect(address));
-    send(&mut stream, "GET", "/v2/", &[]);
-    let reply = receive(&mut stream, "GET");
-    Seen {
-        reply,
-        certificate: stream.conn.peer_certificates().unwrap()[0].to_vec(),
-        protocol: stream.conn.alpn_protocol().map(<[u8]>::to_vec),
-        version: stream.conn.protocol_version().unwrap(),
-    }
+    StreamOwned::new(connection, connect(address))
 }
 
 pub(super) fn pem() -> (String, String) {

@@ -88,12 +88,60 @@ async fn a_bucket_that_does_not_encrypt_is_not_written_to() {
     }
 }
 
+/// As MinIO does where it has no KMS: by the one now, by the other formerly.
+#[tokio::test]
+async fn a_store_that_refuses_to_encrypt_is_not_written_to() {
+    for (status, code) in [(501, "NotImplemented"), (400, "InvalidArgument")] {
+        let refusing = || Bucket::new().sealing(Sealing::Refused(status, code));
+        for (bucket, first) in [
+            (refusing(), content(1000)),
+            (refusing(), content(600_000)),
+            (refusing().unconditional(), content(1000)),
+            (refusing().unconditional(), content(600_000)),
+        ] {
+            assert_eq!(open(&bucket).probe().await, Err(StoreError::NotEncrypted), "{code}");
+            let s3 = open(&bucket);
+            assert_eq!(s3.put_content(&first).await, Err(StoreError::NotEncrypted), "{code}");
+            assert_eq!(bucket.keys(), [""; 0], "what was written is gone again");
+            assert_eq!(bucket.uploads(), [""; 0]);
+            bucket.reset_calls();
+            let record = Records::put(&s3, "a/b", "v".into(), When::Absent).await;
+            assert_eq!(record, Err(StoreError::NotEncrypted));
+            assert!(bucket.all_calls().is_empty(), "not even asked: {:?}", bucket.all_calls());
+
+            bucket.set_sealing(Sealing::Aes256);
+            assert!(s3.probe().await.is_ok(), "put right, it is written to");
+            assert_eq!(s3.put_content(&first).await, Ok(Put::Stored));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_encrypts_when_asked_and_knows_no_conditions_is_written_to() {
+    let bucket = Bucket::new().sealing(Sealing::WhenAsked).unconditional();
+    let s3 = open(&bucket);
+    for bytes in [content(1000), content(600_000)] {
+        assert_eq!(s3.put_content(&bytes).await, Ok(Put::Stored));
+    }
+    // What was found of conditions is forgotten by a trial, what was found of encryption is not.
+    bucket.fail("PutObject", Fault::Status(503, "SlowDown"), 3);
+    assert!(s3.probe().await.is_err_and(|error| error.retryable()));
+    assert_eq!(s3.put_content(&content(2000)).await, Ok(Put::Stored));
+    assert!(!s3.probe().await.unwrap().conditional);
+    for key in bucket.keys() {
+        assert_eq!(bucket.sealed(&key).unwrap().0, "AES256", "{key}");
+    }
+    // A refusal that is of something else says nothing of an encryption that was seen.
+    bucket.fail("PutObject", Fault::Status(400, "InvalidArgument"), 1);
+    assert!(matches!(s3.put_content(&content(3000)).await, Err(StoreError::Broken { .. })));
+    assert_eq!(s3.put_content(&content(3000)).await, Ok(Put::Stored));
+}
+
 #[tokio::test]
 async fn what_could_not_be_written_anew_is_taken_back() {
     for fault in [
         Fault::Status(403, "AccessDenied"),
         Fault::Status(409, "ConditionalRequestConflict"),
-        Fault::Status(501, "NotImplemented"),
         Fault::Status(500, "InternalError"),
     ] {
         let bucket = Bucket::new().sealing(Sealing::WhenAsked);

@@ -160,6 +160,35 @@ async fn of_several_nodes_one_makes_it_and_all_go_on() {
     assert_eq!(bucket.calls("PutBucketEncryption"), 1);
 }
 
+/// There S3 answers 200 to whoever makes a bucket that is theirs already.
+#[tokio::test]
+async fn in_us_east_1_the_second_to_make_it_leaves_it_alone() {
+    let settings = || s3::Bucket { region: Some("us-east-1".into()), ..creating() };
+    let late = || {
+        let bucket = Bucket::new();
+        bucket.fail("HeadBucket", Fault::Status(404, ""), 1);
+        bucket
+    };
+    for (what, body) in [
+        ("tagging", "<Tagging><TagSet/></Tagging>"),
+        ("policy", "{}"),
+        ("lifecycle", "<LifecycleConfiguration/>"),
+    ] {
+        let bucket = late().configured(what, body);
+        let ground = open_as(&bucket, settings(), tuning()).prepare().await.unwrap();
+        assert_eq!(ground, Ground::default(), "{what}");
+        assert_eq!(bucket.calls("CreateBucket"), 1);
+        assert_eq!(bucket.configuration().len(), 1, "{what}: it was written to");
+    }
+    // Who may not look at it takes it for new.
+    let bucket = late().configured("policy", "{}");
+    for look in ["GetBucketTagging", "GetBucketLifecycleConfiguration", "GetBucketPolicy"] {
+        bucket.fail(look, Fault::Status(403, "AccessDenied"), 1);
+    }
+    assert!(open_as(&bucket, settings(), tuning()).prepare().await.unwrap().created);
+    assert_eq!(bucket.calls("PutBucketPolicy"), 1);
+}
+
 #[tokio::test]
 async fn a_bucket_of_another_account_or_place_is_a_fault_of_the_configuration() {
     let is_fault = |error: StoreError, text: &str| {
@@ -199,6 +228,49 @@ async fn a_new_bucket_that_is_not_known_everywhere_yet_is_tried_again() {
     assert_eq!(ground.findings, Vec::new());
     let is = bucket.configuration();
     assert!(is.contains_key("publicAccessBlock") && is.contains_key("policy"), "{is:#?}");
+}
+
+#[tokio::test]
+async fn what_failed_for_a_moment_is_made_good_at_the_next_look() {
+    let steps = [
+        "PutBucketTagging",
+        "PutBucketEncryption",
+        "PutPublicAccessBlock",
+        "PutBucketLifecycleConfiguration",
+        "PutBucketPolicy",
+    ];
+    let bucket = Bucket::new().missing();
+    steps.iter().for_each(|step| bucket.fail(step, Fault::Status(503, "SlowDown"), 3));
+    let s3 = open_as(&bucket, creating(), tuning());
+    let ground = s3.prepare().await.unwrap();
+    assert!(ground.created && ground.unfinished && ground.findings.len() == 5, "{ground:#?}");
+    says(&ground.findings, "the new bucket has no policy that demands TLS (SlowDown)");
+
+    // Whoever puts it right by hand keeps what they wrote.
+    let by_hand = "<LifecycleConfiguration></LifecycleConfiguration>";
+    let bucket = bucket.configured("lifecycle", by_hand);
+    bucket.fail("PutBucketPolicy", Fault::Status(503, "SlowDown"), 3);
+    assert!(s3.prepare().await.unwrap().unfinished, "one of them failed again");
+    assert!(!s3.prepare().await.unwrap().unfinished);
+    let is = bucket.configuration();
+    for what in ["tagging", "encryption", "publicAccessBlock", "policy"] {
+        assert!(is.contains_key(what), "no {what} in {is:#?}");
+    }
+    assert_eq!(is["lifecycle"], by_hand);
+    bucket.reset_calls();
+    s3.prepare().await.unwrap();
+    assert!(bucket.all_calls().keys().all(|call| !call.starts_with("Put")), "it was written to");
+}
+
+#[tokio::test]
+async fn what_was_denied_is_not_tried_again() {
+    let bucket = Bucket::new().missing();
+    bucket.fail("PutBucketPolicy", Fault::Status(403, "AccessDenied"), 1);
+    bucket.fail("PutBucketTagging", Fault::Status(501, "NotImplemented"), 1);
+    let s3 = open_as(&bucket, creating(), tuning());
+    assert!(!s3.prepare().await.unwrap().unfinished);
+    s3.prepare().await.unwrap();
+    assert_eq!((bucket.calls("PutBucketPolicy"), bucket.calls("PutBucketTagging")), (1, 1));
 }
 
 /// A second attempt would be told that the bucket is there, and nobody would look at it.

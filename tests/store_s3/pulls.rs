@@ -250,6 +250,7 @@ async fn a_body_that_breaks_twice_costs_two_calls() {
         keep(&bucket, &kept).await;
         let node = Puller::new(&bucket, &script, near, Settings::default());
         node.pull(&other).await;
+        node.mirror.idle().await;
         bucket.fail("GetObject", Fault::Cut(70_000), ALWAYS);
         bucket.reset_calls();
         node.pull(&kept).await;
@@ -257,29 +258,90 @@ async fn a_body_that_breaks_twice_costs_two_calls() {
     }
 }
 
-/// Its key is disabled for good: it is fetched anew, put under the key of today, and nothing else
-/// suffers.
+/// Its key is disabled for good, or not ours to use any more: it is fetched anew, put under the key
+/// of today, and nothing else suffers.
 #[tokio::test]
 async fn what_cannot_be_decrypted_is_replaced_and_stops_nothing_else() {
-    let bucket = Bucket::new().sealing(Sealing::Kms("former".into()));
-    let (old, other, first) = (content(1000), content(2000), content(10));
-    let script = script(&[&old, &other, &first]);
-    for bytes in [&old, &other] {
-        keep(&bucket, bytes).await;
+    for fault in [Fault::Status(400, "KMS.DisabledException"), Fault::Status(403, "AccessDenied")] {
+        let bucket = Bucket::new().sealing(Sealing::Kms("former".into()));
+        let (old, other, first) = (content(1000), content(2000), content(10));
+        let script = script(&[&old, &other, &first]);
+        for bytes in [&old, &other] {
+            keep(&bucket, bytes).await;
+        }
+        bucket.set_sealing(Sealing::Kms("current".into()));
+        let node = Puller::new(&bucket, &script, true, Settings::default());
+        node.pull(&first).await;
+        node.mirror.idle().await;
+        let asked = || script.asked.blobs.load(std::sync::atomic::Ordering::SeqCst);
+        let before = asked();
+        bucket.fail("GetObject", fault.clone(), 1);
+        node.pull(&old).await;
+        assert_eq!(asked() - before, 1, "{fault:?}");
+        node.pull(&other).await;
+        assert_eq!(asked() - before, 1, "{fault:?}: the whole bucket was passed over");
+        node.mirror.idle().await;
+        let (_, by) = bucket.sealed(&place(&key(&old))).unwrap();
+        assert_eq!(by.unwrap().0, "current", "{fault:?}: it was left as it is");
     }
-    bucket.set_sealing(Sealing::Kms("current".into()));
+}
+
+/// Nothing new is cached, so that no upload shows it.
+#[tokio::test]
+async fn a_key_disabled_while_nothing_is_uploaded_is_noticed() {
+    let bucket = Bucket::new();
+    let (kept, other) = (content(1000), content(2000));
+    let script = script(&[&kept, &other]);
+    let settings = Settings { blob_redirect: true, ..Settings::default() };
+    let node = Puller::new(&bucket, &script, true, settings);
+    for bytes in [&kept, &other] {
+        node.pull(bytes).await;
+        node.mirror.idle().await;
+    }
+    bucket.advance(Duration::from_secs(120));
+    node.mirror.run(Job::Verify { image: None }, &|_: Line| {}).await;
+    assert!(node.blob(&kept).await.link.is_some());
+    let disabled = Fault::Status(400, "KMS.DisabledException");
+    bucket.fail("GetObject", disabled.clone(), ALWAYS);
+    bucket.fail("PutObject", disabled, ALWAYS);
+    assert!(node.blob(&kept).await.link.is_none(), "a client is sent to what it cannot read");
+    assert_eq!(node.mirror.health().store, None);
+    node.mirror.report_use().await.unwrap_err();
+    let why = node.mirror.health().store.expect("nobody is told");
+    assert!(why.contains("KMS.DisabledException"), "{why}");
+}
+
+/// Content is not what shows whether the bucket encrypts.
+#[tokio::test]
+async fn nothing_is_entrusted_to_a_bucket_that_was_not_tried() {
+    let bucket = Bucket::new();
+    let (first, bytes) = (content(10), content(600_000));
+    let script = script(&[&first, &bytes]);
     let node = Puller::new(&bucket, &script, true, Settings::default());
     node.pull(&first).await;
-    let asked = || script.asked.blobs.load(std::sync::atomic::Ordering::SeqCst);
-    let before = asked();
-    bucket.fail("GetObject", Fault::Status(400, "KMS.DisabledException"), 1);
-    node.pull(&old).await;
-    assert_eq!(asked() - before, 1);
-    node.pull(&other).await;
-    assert_eq!(asked() - before, 1, "the whole bucket was passed over");
     node.mirror.idle().await;
-    let (_, by) = bucket.sealed(&place(&key(&old))).unwrap();
-    assert_eq!(by.unwrap().0, "current", "it was left as it is");
+    bucket.set_sealing(Sealing::Never);
+    // It finds written down that the repository is public, so that it has nothing else to write.
+    let node = Puller::new(&bucket, &script, true, Settings::default());
+    bucket.reset_calls();
+    node.pull(&bytes).await;
+    node.mirror.idle().await;
+    let begun = bucket.calls("CreateMultipartUpload");
+    assert_eq!(begun, 0, "it was written before anything was known");
+    assert!(node.mirror.health().store.is_some());
+}
+
+/// Its answers to writes are right, so that the other nodes have something of it.
+#[tokio::test]
+async fn a_bucket_that_gives_strange_answers_to_reads_is_filled() {
+    let bucket = Bucket::new();
+    let bytes = content(1000);
+    let script = script(&[&bytes]);
+    bucket.fail("GetObject", Fault::ErrorIn200, ALWAYS);
+    let node = Puller::new(&bucket, &script, true, Settings::default());
+    node.pull(&bytes).await;
+    node.mirror.idle().await;
+    assert!(bucket.bytes(&place(&key(&bytes))).is_some(), "{:?}", node.mirror.health().store);
 }
 
 /// What lies there was never hashed; what comes from the Hub is.

@@ -268,6 +268,23 @@ async fn an_upload_whose_age_is_not_told_may_go_on() {
     assert_eq!(bucket.uploads().len(), 2);
 }
 
+/// It never ends what a restart of it cut off.
+#[tokio::test]
+async fn what_an_old_registry_left_half_received_goes_when_it_is_a_day_old() {
+    let bucket = Bucket::new();
+    let cleaner = Cleaner::of(&bucket);
+    let base = "docker/registry/v2/repositories/library/app";
+    bucket.begin(&format!("{base}/_uploads/1234/data"));
+    bucket.begin(&format!("{base}/_layers/x"));
+    bucket.begin("another/_uploads/1234/data");
+    cleaner.pass(23 * HOUR).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 0, "it may still go on");
+    cleaner.pass(2 * HOUR).await;
+    assert_eq!(cleaner.sweep().await.unwrap().uploads, 1);
+    let left = [String::from("another/_uploads/1234/data"), format!("{base}/_layers/x")];
+    assert_eq!(bucket.uploads(), left);
+}
+
 #[tokio::test]
 async fn what_a_trial_left_behind_goes_when_it_is_a_day_old() {
     let bucket = Bucket::new();

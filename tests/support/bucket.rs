@@ -41,6 +41,8 @@ pub enum Sealing {
     WhenAsked,
     /// Does not encrypt and does not say so.
     Never,
+    /// Does not encrypt, and answers whoever asks for it by this status and code.
+    Refused(u16, &'static str),
 }
 
 /// A condition of a write that a bucket takes and does not look at.

@@ -17,8 +17,9 @@ use registry_mirror::{
     clock::Clock,
     oci::{Digest, Name, Reference, Tag},
     store::{
-        Abilities, Area, BackLink, Body, Entry, Found, Info, Key, Link, Listed, Meta, NotRemoved,
-        Page, Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
+        Abilities, Area, BackLink, Body, Entry, Found, Ground, Info, Key, Link, Listed, Meta,
+        NotRemoved, Page, Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version,
+        When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -353,6 +354,11 @@ pub struct Memory {
     pub cuts: Mutex<usize>,
     /// Nothing can be removed.
     pub undeletable: Mutex<bool>,
+    /// Whether its place is not yet as it should be, and how often it was looked at.
+    pub unfinished: Mutex<bool>,
+    pub looks: AtomicUsize,
+    /// How long a removal takes.
+    pub removal: Mutex<Duration>,
     /// So many bodies come with a wrong first byte.
     spoilt: AtomicUsize,
     pub gets: AtomicUsize,
@@ -409,6 +415,9 @@ impl Memory {
             cut_at: Mutex::default(),
             cuts: Mutex::new(usize::MAX),
             undeletable: Mutex::default(),
+            removal: Mutex::default(),
+            unfinished: Mutex::default(),
+            looks: AtomicUsize::default(),
             spoilt: AtomicUsize::default(),
             gets: AtomicUsize::default(),
             puts: AtomicUsize::default(),
@@ -576,6 +585,8 @@ impl Store for Memory {
 
     async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
         self.gate(&self.undeletable).await?;
+        let removal = *self.removal.lock().unwrap();
+        tokio::time::sleep(removal).await;
         let mut content = self.content.lock().unwrap();
         keys.iter().for_each(|key| drop(content.remove(&path(key))));
         Ok(())
@@ -619,6 +630,11 @@ impl Store for Memory {
     async fn abort(&self, upload: &StrayUpload) -> Result<(), StoreError> {
         self.uploads.lock().unwrap().retain(|known| known != upload);
         Ok(())
+    }
+
+    async fn prepare(&self) -> Result<Ground, StoreError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        Ok(Ground { unfinished: *self.unfinished.lock().unwrap(), ..Ground::default() })
     }
 
     async fn probe(&self) -> Result<Abilities, StoreError> {

@@ -21,6 +21,10 @@ pub(super) struct Index {
     order: BTreeMap<Rank, Key>,
     count: u64,
     bytes: u64,
+    /// How many count what is on the disk now.
+    counters: usize,
+    /// What went since the first of them began: a listing may have seen it before it went.
+    gone: HashSet<Key>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +49,14 @@ impl Index {
         checked
     }
 
-    /// A copy was seen to be right, perhaps before it was counted.
-    pub(super) fn check(&mut self, key: &Key, size: u64) {
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.size == size) {
+    /// A copy of `size` bytes was seen to be right. Whether it is known at all.
+    pub(super) fn check(&mut self, key: &Key, size: u64) -> bool {
+        let entry = self.entries.get_mut(key);
+        let is_known = entry.is_some();
+        if let Some(entry) = entry.filter(|entry| entry.size == size) {
             entry.checked = true;
-        } else if !self.entries.contains_key(key) {
-            self.insert(key, size, true);
         }
+        is_known
     }
 
     /// A copy is not known to be right any more.
@@ -67,9 +72,21 @@ impl Index {
         self.place(key, Entry { size, rank: (true, Duration::ZERO, self.count), checked });
     }
 
+    /// What is found from now on may be gone when it is told of.
+    pub(super) fn begin_count(&mut self) {
+        self.counters += 1;
+    }
+
+    pub(super) fn end_count(&mut self) {
+        self.counters -= 1;
+        if self.counters == 0 {
+            self.gone = HashSet::new();
+        }
+    }
+
     /// A copy that was found. What is known of it already is newer.
     pub(super) fn find(&mut self, listed: &Listed) {
-        if self.entries.contains_key(&listed.key) {
+        if self.entries.contains_key(&listed.key) || self.gone.contains(&listed.key) {
             return;
         }
         self.count += 1;
@@ -79,13 +96,21 @@ impl Index {
     }
 
     fn place(&mut self, key: &Key, entry: Entry) {
-        self.remove(key);
+        self.take(key);
         self.bytes += entry.size;
         self.order.insert(entry.rank, key.clone());
         self.entries.insert(key.clone(), entry);
     }
 
+    /// A copy goes.
     pub(super) fn remove(&mut self, key: &Key) {
+        self.take(key);
+        if self.counters > 0 {
+            self.gone.insert(key.clone());
+        }
+    }
+
+    fn take(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.order.remove(&entry.rank);
             self.bytes -= entry.size;
@@ -96,6 +121,7 @@ impl Index {
     /// The `pinned` go only when nothing else is left.
     pub(super) fn shrink(&mut self, limit: u64, pinned: &HashSet<Key>) -> Vec<Key> {
         let mut gone = self.surplus();
+        gone.iter().for_each(|key| self.remove(key));
         for spare in [true, false] {
             let mut left = self.bytes;
             let victims = self.order.values().take_while(|key| {
@@ -113,11 +139,12 @@ impl Index {
         gone
     }
 
-    /// Forgets the least recently used beyond [`MOST`], and hands them out.
+    /// Forgets the least recently used beyond [`MOST`], and hands them out. Whoever counts has come
+    /// past them already.
     pub(super) fn surplus(&mut self) -> Vec<Key> {
         let surplus = self.entries.len().saturating_sub(MOST);
         let gone: Vec<Key> = self.order.values().take(surplus).cloned().collect();
-        gone.iter().for_each(|key| self.remove(key));
+        gone.iter().for_each(|key| self.take(key));
         gone
     }
 }

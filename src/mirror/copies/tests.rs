@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    oci::Digest,
+    oci::{Algorithm, Digest},
     settings::Size,
-    store::{Listed, fs::Fs},
+    store::{Area, Listed, fs::Fs},
 };
 
 /// A disk of a terabyte, nearly all of it free.
@@ -295,7 +295,8 @@ async fn copies_give_way_to_what_is_coming() {
     for name in ["old", "middle", "new"] {
         assert!(keep(&copies, name).await);
     }
-    assert!(!copies.give_way(500, &HashSet::new()).await, "there is room already");
+    assert!(copies.give_way(500, &HashSet::new()).await, "there is room already");
+    assert_eq!(bytes(&copies), 300, "some went for nothing");
     free.store(350, Ordering::Relaxed);
     assert!(copies.give_way(500, &HashSet::new()).await);
     assert_eq!(bytes(&copies), 100, "as many as it takes");
@@ -323,6 +324,16 @@ async fn what_could_not_be_read_is_hashed_before_it_is_served_again() {
     assert!(!has(&copies, "spoilt").await && !path("spoilt").exists());
     assert!(!has(&copies, "cut").await, "its length says it");
     assert!(has(&copies, "sound").await);
+}
+
+/// It went while it was hashed.
+#[tokio::test]
+async fn what_is_gone_is_not_counted_for_having_been_hashed() {
+    let root = tempfile::tempdir().unwrap();
+    let copies = open(root.path(), 1000);
+    let (key, _) = content("gone");
+    copies.checked(&key, 100, true).await;
+    assert_eq!(bytes(&copies), 0);
 }
 
 /// Its removal failed, so that it still lies there when it is fetched again.

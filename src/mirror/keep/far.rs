@@ -2,6 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
+use futures_util::StreamExt;
 use quick_cache::sync::Cache;
 use tokio::time::{Instant, timeout};
 
@@ -20,11 +21,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How much content of no use is remembered.
 const REMEMBERED: usize = 10_000;
 
-/// A range lies outside content of that length.
+/// A range lies outside the content.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::mirror) struct Outside {
-    pub(in crate::mirror) size: u64,
-}
+pub(in crate::mirror) struct Outside;
 
 /// Why content is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +77,22 @@ impl Keeper {
             return Ok(None);
         }
         let answer = timeout(DEADLINE, self.far.get(key, range)).await;
-        if let Ok(Err(StoreError::OutOfRange { size })) = answer {
-            return Err(Outside { size });
+        match answer {
+            Ok(Err(StoreError::OutOfRange { .. })) => Err(Outside),
+            // S3 says so also where KMS does not let us decrypt it, as long as its key is there.
+            Ok(Err(error @ StoreError::Denied { .. }))
+                if !error.is_of_content() && self.is_seen(key).await =>
+            {
+                self.is_unreadable(key, &error);
+                Ok(None)
+            }
+            answer => Ok(self.settle("get", key, answer)),
         }
-        Ok(self.settle("get", key, answer))
+    }
+
+    /// Whether the store lets us see what there is, though perhaps not what is in it.
+    async fn is_seen(&self, key: &Key) -> bool {
+        matches!(timeout(DEADLINE, self.far.head(key)).await, Ok(Ok(Some(_))))
     }
 
     /// The rest of a body that broke off, for a caller who hashes it, or to whom it was said to be
@@ -107,6 +118,16 @@ impl Keeper {
         self.far_seen(key).await.filter(|info| info.meta.verified)
     }
 
+    /// What is known of content that this mirror wrote, and that the store can give as well.
+    pub(in crate::mirror) async fn far_readable(&self, key: &Key) -> Option<Info> {
+        let found = self.far_range(key, Some(0..1)).await.ok().flatten()?;
+        if let Body::Stream(mut chunks) = found.body {
+            let first = timeout(DEADLINE, chunks.next()).await;
+            first.ok()?.is_none_or(|first| first.is_ok()).then_some(())?;
+        }
+        Some(found.info).filter(|info| info.meta.verified)
+    }
+
     /// What is known of content on the terms of [`Self::far_of`].
     pub(in crate::mirror) async fn far_info_of(&self, key: &Key, name: &Name) -> Option<Info> {
         let info = self.far_seen(key).await?;
@@ -121,7 +142,8 @@ impl Keeper {
         self.settle("head", key, answer)
     }
 
-    async fn belongs(&self, key: &Key, name: &Name) -> bool {
+    /// Whether what nobody has hashed is of the repository `name`, which is public.
+    pub(in crate::mirror) async fn belongs(&self, key: &Key, name: &Name) -> bool {
         key.area == Area::Public
             && matches!(timeout(DEADLINE, self.far.belongs(name, &key.digest)).await, Ok(Ok(true)))
     }
@@ -131,11 +153,11 @@ impl Keeper {
     /// written now, which may be gone, and anything while the store refuses writes, as it does when
     /// its key is disabled.
     pub(in crate::mirror) async fn link(&self, key: &Key, info: &Info) -> Option<Link> {
-        let is_like_new = {
-            let abilities = lock(&self.shared.abilities);
-            let now = abilities.as_ref().and_then(|abilities| abilities.encryption.as_ref());
-            info.encryption.as_ref().zip(now).is_none_or(|(is, now)| is.is_like(now))
-        };
+        // How it would be written now is known once the store was tried.
+        let is_like_new = lock(&self.shared.abilities).as_ref().is_some_and(|abilities| {
+            let both = info.encryption.as_ref().zip(abilities.encryption.as_ref());
+            both.is_none_or(|(is, now)| is.is_like(now))
+        });
         if !is_like_new || lock(&self.shared.refused).is_some() || self.shared.spoilt.has(key) {
             return None;
         }
@@ -167,10 +189,7 @@ impl Keeper {
                 return answer;
             }
             Ok(Err(error)) if error.is_of_content() => {
-                let hint = error.hint();
-                let digest = &key.digest;
-                tracing::warn!(%error, hint, %digest, "the shared store has it and cannot give it");
-                self.shared.spoilt.0.insert(key.clone(), Why::Unreadable);
+                self.is_unreadable(key, &error);
                 return None;
             }
             Ok(Err(error)) => error.to_string(),
@@ -178,6 +197,13 @@ impl Keeper {
         };
         self.leave_alone(why);
         None
+    }
+
+    fn is_unreadable(&self, key: &Key, error: &StoreError) {
+        let hint = error.hint();
+        let digest = &key.digest;
+        tracing::warn!(%error, hint, %digest, "the shared store has it and cannot give it");
+        self.shared.spoilt.0.insert(key.clone(), Why::Unreadable);
     }
 
     fn leave_alone(&self, why: String) {

@@ -6,9 +6,9 @@ use super::Keeper;
 use crate::store::{Body, Key, Meta, Payload, StoreError};
 
 impl Keeper {
-    /// Takes content away from the shared store that turned out to be wrong there, and puts what
-    /// this node has in its place: the copy on its disk, if that hashes right, or what it `held` in
-    /// memory. What another program wrote is only taken away. Whether it was replaced.
+    /// Replaces content of the shared store that turned out to be wrong there by what this node has:
+    /// the copy on its disk, if that hashes right, or what it `held` in memory. Otherwise, and if
+    /// another program wrote it, it is taken away. Whether it was replaced.
     ///
     /// # Errors
     /// It could be neither removed nor replaced.
@@ -18,10 +18,7 @@ impl Keeper {
         meta: &Meta,
         held: Option<Bytes>,
     ) -> Result<bool, StoreError> {
-        let removed = self.far.remove(std::slice::from_ref(key)).await;
-        if removed.is_err() {
-            self.shared.spoilt.damaged(key);
-        }
+        self.suspect(key);
         let copy = match &self.near {
             Some(near) => {
                 near.doubt(key);
@@ -33,13 +30,12 @@ impl Keeper {
             Some(Body::File(file, range)) => Some(Payload::File { file, len: range.end }),
             _ => held.map(Payload::Bytes),
         };
-        let mended = match payload.filter(|_| meta.verified) {
-            Some(payload) => self.upload(key, payload, meta).await.is_ok(),
-            None => false,
-        };
-        if !mended {
-            removed?;
+        if let Some(payload) = payload.filter(|_| meta.verified)
+            && self.upload(key, payload, meta).await.is_ok()
+        {
+            return Ok(true);
         }
-        Ok(mended)
+        self.remove_damaged(key).await?;
+        Ok(false)
     }
 }

@@ -1,5 +1,7 @@
 //! What is written down of tags, for other nodes and for later.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -23,18 +25,28 @@ struct Record {
     checked_at: u64,
 }
 
+/// What was written down of a tag.
+pub(super) enum Recorded {
+    /// It meant this.
+    Means(State),
+    /// There was no such tag then.
+    Absent(SystemTime),
+}
+
 impl Inner {
     /// What was written down of the tag, if that is anything.
-    pub(super) async fn recorded_tag(&self, name: &Name, tag: &Tag) -> Option<State> {
+    pub(super) async fn recorded_tag(&self, name: &Name, tag: &Tag) -> Option<Recorded> {
         let record: Record = self.read_record(&path(name, tag)).await?;
-        Some(State {
-            digest: record.digest?.parse().ok()?,
+        let checked_at = from_unix(record.checked_at);
+        let Some(digest) = record.digest else { return Some(Recorded::Absent(checked_at)) };
+        Some(Recorded::Means(State {
+            digest: digest.parse().ok()?,
             media_type: record.media_type.and_then(|text| text.parse().ok()),
             size: record.size,
-            checked_at: from_unix(record.checked_at),
+            checked_at,
             failed: None,
             before: None,
-        })
+        }))
     }
 
     /// What is known of the tag, or what another registry wrote down of it in the bucket, whichever

@@ -5,20 +5,34 @@ pub(super) fn of_bucket(name: &str, region: Option<&str>) -> String {
     format!("arn:{}:s3:::{name}", partition(region))
 }
 
-/// The first part of an ARN's name for the clouds of AWS (IAM user guide, "Amazon Resource Names").
+/// The clouds of AWS: how the names of their regions begin, what an ARN calls them, and what the
+/// hosts of S3 end in (the SDK's table of endpoints). Regions without a mark are of the first.
+const CLOUDS: [(&str, &str, &str); 8] = [
+    ("", "aws", "amazonaws.com"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+];
+
+/// What an ARN calls the cloud that a region is of (IAM user guide, "Amazon Resource Names").
 fn partition(region: Option<&str>) -> &'static str {
-    match region {
-        Some(region) if region.starts_with("cn-") => "aws-cn",
-        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+    let region = region.unwrap_or_default();
+    // No mark but the empty one is the beginning of another.
+    let cloud = CLOUDS.iter().rev().find(|(mark, ..)| region.starts_with(mark));
+    cloud.map_or("aws", |(_, name, _)| name)
 }
 
 /// Whether an address is one of AWS's own: of an interface endpoint, say.
 pub(super) fn is_of_aws(endpoint: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or_default();
-    [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|domain| host.ends_with(domain))
+    CLOUDS
+        .iter()
+        .any(|(.., domain)| host.strip_suffix(domain).is_some_and(|service| service.ends_with('.')))
 }
 
 #[cfg(test)]
@@ -27,9 +41,19 @@ mod tests {
 
     #[test]
     fn each_cloud_has_its_own_names() {
-        assert_eq!(of_bucket("b", Some("eu-central-1")), "arn:aws:s3:::b");
-        assert_eq!(of_bucket("b", Some("cn-north-1")), "arn:aws-cn:s3:::b");
-        assert_eq!(of_bucket("b", Some("us-gov-west-1")), "arn:aws-us-gov:s3:::b");
+        for (region, cloud) in [
+            ("eu-central-1", "aws"),
+            ("us-east-1", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("eusc-de-east-1", "aws-eusc"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+        ] {
+            assert_eq!(of_bucket("b", Some(region)), format!("arn:{cloud}:s3:::b"));
+        }
         assert_eq!(of_bucket("b", None), "arn:aws:s3:::b");
     }
 
@@ -37,10 +61,20 @@ mod tests {
     fn an_interface_endpoint_is_aws() {
         assert!(is_of_aws("https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com"));
         assert!(is_of_aws("https://s3.cn-north-1.amazonaws.com.cn:443/"));
+        for host in [
+            "s3.eusc-de-east-1.amazonaws.eu",
+            "s3.us-iso-east-1.c2s.ic.gov",
+            "s3.us-isob-east-1.sc2s.sgov.gov",
+            "s3.eu-isoe-west-1.cloud.adc-e.uk",
+            "s3.us-isof-south-1.csp.hci.ic.gov",
+        ] {
+            assert!(is_of_aws(&format!("https://{host}")), "{host}");
+        }
         for other in [
             "http://127.0.0.1:9000",
             "https://s3.example/x.amazonaws.com",
             "amazonaws.com.evil.example",
+            "https://notamazonaws.com",
         ] {
             assert!(!is_of_aws(other), "{other}");
         }

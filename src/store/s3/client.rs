@@ -70,9 +70,14 @@ impl Inner {
 
     /// What that client is made of, on the same terms.
     pub(super) async fn aws(&self, operation: &'static str) -> Result<&Aws, Failure> {
-        let aws = self.aws.get_or_try_init(|| self.build(operation)).await?;
+        let aws = self.set_up(operation).await?;
         self.find_owner(aws).await;
         Ok(aws)
+    }
+
+    /// The same, whether or not it is known whose the bucket must be.
+    pub(super) async fn set_up(&self, operation: &'static str) -> Result<&Aws, Failure> {
+        self.aws.get_or_try_init(|| self.build(operation)).await
     }
 
     /// Whether the bucket is AWS's, so that STS and KMS are, too.
@@ -190,7 +195,7 @@ impl Intercept for Counting {
 
 /// The calls that are made here; a label is a constant.
 fn label(operation: &str) -> &'static str {
-    const CALLS: [&str; 23] = [
+    const CALLS: [&str; 24] = [
         "AbortMultipartUpload",
         "CompleteMultipartUpload",
         "CreateMultipartUpload",
@@ -207,6 +212,7 @@ fn label(operation: &str) -> &'static str {
         "GetBucketEncryption",
         "GetBucketLifecycleConfiguration",
         "GetBucketPolicy",
+        "GetBucketTagging",
         "GetBucketVersioning",
         "GetPublicAccessBlock",
         "PutBucketEncryption",

@@ -2,8 +2,8 @@
 //!
 //! With a key named, every write asks for it, and every answer must name it. With none, no write
 //! asks for anything, so that the bucket's own default decides; only if an answer then names no
-//! encryption is `AES256` asked for from there on. A bucket whose answer names none even so, or
-//! another key than was asked for, is not written to.
+//! encryption is `AES256` asked for from there on. A bucket whose answer names none even so, which
+//! refuses to be asked, or names another key than was asked for, is not written to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -72,6 +72,8 @@ enum State {
     Asked,
     /// The bucket named no encryption by itself.
     Forced,
+    /// It does when asked for `AES256`.
+    Obliging,
     /// It named another key, or none, where one was asked for.
     OtherKey,
     /// It named no encryption even when asked.
@@ -105,7 +107,7 @@ impl Encryption {
             (_, State::Refused) => Err(StoreError::NotEncrypted),
             (_, State::OtherKey) => Err(StoreError::OtherKey),
             (Some(key), _) => Ok(Seal::Kms(key.clone())),
-            (None, State::Forced) => Ok(Seal::Aes256),
+            (None, State::Forced | State::Obliging) => Ok(Seal::Aes256),
             (None, State::Asked) => Ok(Seal::Default),
         }
     }
@@ -115,7 +117,8 @@ impl Encryption {
         let found = match (asked, named) {
             _ if !self.wanted => return Verdict::Sealed,
             (Seal::Kms(key), Some(sealed)) if self.is_by(key, sealed) => return Verdict::Sealed,
-            (Seal::Default | Seal::Aes256, Some(_)) => return Verdict::Sealed,
+            (Seal::Default, Some(_)) => return Verdict::Sealed,
+            (Seal::Aes256, Some(_)) => State::Obliging,
             (Seal::Default, None) => State::Forced,
             (Seal::Kms(_), Some(_)) => State::OtherKey,
             (Seal::Kms(_) | Seal::Aes256, None) => State::Refused,
@@ -125,8 +128,21 @@ impl Encryption {
         match found {
             State::Refused => Verdict::Refused(StoreError::NotEncrypted),
             State::OtherKey => Verdict::Refused(StoreError::OtherKey),
+            State::Obliging => Verdict::Sealed,
             State::Asked | State::Forced => Verdict::Again,
         }
+    }
+
+    /// Whether a write that was refused may have been so for asking to be encrypted: what was asked
+    /// for was never seen to be done.
+    pub(super) fn may_be_why(&self, asked: &Seal) -> bool {
+        *asked == Seal::Aes256 && *self.state() == State::Forced
+    }
+
+    /// Takes in that it was so: the bucket does not encrypt.
+    pub(super) fn give_up(&self) -> StoreError {
+        *self.state() = State::Refused;
+        StoreError::NotEncrypted
     }
 
     /// Whether that is encryption by `key`.
@@ -193,7 +209,9 @@ mod tests {
         let encryption = Encryption::new(true, None);
         assert_eq!(encryption.judge(&Seal::Default, None), Verdict::Again);
         assert_eq!(encryption.seal(), Ok(Seal::Aes256));
+        assert!(encryption.may_be_why(&Seal::Aes256) && !encryption.may_be_why(&Seal::Default));
         assert_eq!(encryption.judge(&Seal::Aes256, Some(&aes256())), Verdict::Sealed);
+        assert!(!encryption.may_be_why(&Seal::Aes256), "it was done before");
         let refused = Verdict::Refused(StoreError::NotEncrypted);
         assert_eq!(encryption.judge(&Seal::Aes256, None), refused);
         assert_eq!(encryption.seal(), Err(StoreError::NotEncrypted));

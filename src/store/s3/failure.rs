@@ -108,6 +108,16 @@ impl Failure {
         self.status == 501 || self.code == "NotImplemented"
     }
 
+    /// Whether the store may have refused to encrypt: MinIO without a KMS says 501 now and formerly
+    /// said `InvalidArgument`, and others know no `AES256`.
+    pub(super) fn may_be_of_encryption(&self) -> bool {
+        self.is_unknown_feature()
+            || matches!(
+                self.code.as_str(),
+                "InvalidArgument" | "InvalidRequest" | "InvalidEncryptionAlgorithmError"
+            )
+    }
+
     /// Whether the range lies outside the content.
     pub(super) fn is_outlying(&self) -> bool {
         self.status == 416

@@ -125,7 +125,13 @@ pub(super) fn probe(name: &str) -> String {
 /// Whether we, or `registry:2` in our place, may have begun an upload to `key`. What another
 /// program does elsewhere in the bucket is not ours to end.
 pub(super) fn is_ours(key: &str) -> bool {
-    key.starts_with(OURS) || key.starts_with(PUBLIC)
+    key.starts_with(OURS) || key.starts_with(PUBLIC) || is_incoming(key)
+}
+
+/// Whether `registry:2` keeps there what it has not received whole: it then copies it to where
+/// content lies. No component of a repository's name begins with an underscore.
+pub(super) fn is_incoming(key: &str) -> bool {
+    key.strip_prefix(REPOSITORIES).is_some_and(|path| path.contains("/_uploads/"))
 }
 
 fn is_reserved(path: &str) -> bool {

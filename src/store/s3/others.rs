@@ -83,8 +83,7 @@ impl Inner {
         loop {
             let page = self.uploads_below(Some(prefix), from).await?;
             let uploads = page.entries.iter().filter(|upload| {
-                upload.key().is_some_and(|key| key.contains("/_uploads/"))
-                    && upload.initiated.is_some()
+                upload.key().is_some_and(keys::is_incoming) && upload.initiated.is_some()
             });
             last = last.max(uploads.map(|upload| read::when(upload.initiated())).max());
             from = page.next;

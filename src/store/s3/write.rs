@@ -168,7 +168,9 @@ impl Inner {
         let mut plain: Option<String> = None;
         loop {
             let end = match encryption.seal() {
-                Ok(seal) => self.once(write, &condition, &seal).await.map(|end| (end, seal)),
+                Ok(seal) => {
+                    self.once(encryption, write, &condition, &seal).await.map(|end| (end, seal))
+                }
                 Err(error) => Err(error),
             };
             let end = match end {
@@ -219,6 +221,7 @@ impl Inner {
     /// One try.
     async fn once(
         &self,
+        encryption: &Encryption,
         write: &Write,
         condition: &Condition,
         seal: &Seal,
@@ -232,8 +235,15 @@ impl Inner {
             Err(failure) => failure,
         };
         let conditional = *condition != Condition::Always;
-        if conditional && failure.is_unknown_feature() {
+        let by_encryption = encryption.may_be_why(seal) && failure.may_be_of_encryption();
+        if conditional && (by_encryption || failure.is_unknown_feature()) {
             return Ok(Outcome::Unconditional);
+        }
+        if by_encryption {
+            let (bucket, code) = (&self.bucket.name, failure.code());
+            let error = encryption.give_up();
+            tracing::error!(bucket, code, "{error}");
+            return Err(error);
         }
         // An `If-Match` on what is not there is 404 at AWS and 412 elsewhere.
         let gone = failure.is_absent() && matches!(condition, Condition::Is(_));

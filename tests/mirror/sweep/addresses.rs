@@ -1,9 +1,11 @@
 //! Nobody is sent to what goes, wherever the clean-up stands.
 
+use registry_mirror::mirror::Job;
+
 use super::*;
 
 /// Content in the first part of a walk, which was marked an hour ago.
-fn marked(bench: &Bench) -> Digest {
+async fn marked(bench: &Bench) -> Digest {
     let text = (0..u32::MAX)
         .map(|n| n.to_string())
         .find(|text| Digest::sha256(&Bytes::from(format!("{text:-<100}"))).bytes()[0] == 0);
@@ -12,6 +14,8 @@ fn marked(bench: &Bench) -> Digest {
     let verified = Meta { media_type: None, verified: true };
     bench.far.content.lock().unwrap().get_mut(&(String::new(), digest)).unwrap().1 = verified;
     bench.script.blob(APP, bench.far.bytes(&Key { area: Area::Public, digest }).unwrap());
+    // Nobody is sent to a store that was not tried.
+    bench.mirror.run(Job::Verify { image: None }, &|_| {}).await;
     digest
 }
 
@@ -23,7 +27,7 @@ async fn has_address(bench: &Bench, digest: Digest) -> bool {
 async fn an_address_outlives_the_batch_that_is_under_way() {
     for calls in 0.. {
         let bench = Bench::on(&Handle::current(), false, |settings| settings.blob_redirect = true);
-        let digest = marked(&bench);
+        let digest = marked(&bench).await;
         let sweeper = bench.watched("node-2");
         let gate = Gate { left: calls.into(), open: tokio::sync::Notify::new(), fails: false };
         let gate = Arc::new(gate);
@@ -50,7 +54,7 @@ async fn an_address_outlives_the_batch_that_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn what_was_reported_counts_when_no_batch_can_have_missed_it() {
     let bench = Bench::on(&Handle::current(), false, |settings| settings.blob_redirect = true);
-    let digest = marked(&bench);
+    let digest = marked(&bench).await;
     for minute in 0..60 {
         // Used and told all the time: the last report is always a new one.
         bench.mirror.usage().touch([Key { area: Area::Public, digest }]);
@@ -63,7 +67,7 @@ async fn what_was_reported_counts_when_no_batch_can_have_missed_it() {
 #[tokio::test(start_paused = true)]
 async fn a_mark_of_a_clock_that_was_ahead_stops_no_redirects() {
     let bench = Bench::on(&Handle::current(), false, |settings| settings.blob_redirect = true);
-    let (digest, used) = (marked(&bench), bench.there_since("used", DAY));
+    let (digest, used) = (marked(&bench).await, bench.there_since("used", DAY));
     bench.script.blob(APP, bench.far.bytes(&Key { area: Area::Public, digest: used }).unwrap());
     let text = bench.far.record("sweep/state").unwrap();
     let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -127,20 +127,25 @@ impl State {
         asked: Option<&ServerSideEncryption>,
         key: Option<String>,
         bucket_key: Option<bool>,
-    ) -> Sealed {
+    ) -> S3Result<Sealed> {
         let asked = asked.map(|kind| {
             let key = key.map(|key| (key, bucket_key.unwrap_or_default()));
             (kind.as_str().to_owned(), key)
         });
-        match &self.sealing {
-            Sealing::Never => None,
+        Ok(match &self.sealing {
+            Sealing::Refused(status, code) if asked.is_some() => {
+                let mut refused = error(S3ErrorCode::Custom((*code).into()));
+                refused.set_status_code(http::StatusCode::from_u16(*status).unwrap());
+                return Err(refused);
+            }
+            Sealing::Never | Sealing::Refused(..) => None,
             Sealing::Always(key) => Some(("aws:kms".into(), Some((key.clone(), false)))),
             Sealing::WhenAsked => asked,
             Sealing::Aes256 => Some(asked.unwrap_or_else(|| ("AES256".into(), None))),
             Sealing::Kms(key) => {
                 Some(asked.unwrap_or_else(|| ("aws:kms".into(), Some((key.clone(), true)))))
             }
-        }
+        })
     }
 
     fn check(
@@ -255,7 +260,7 @@ impl S3 for Bucket {
             input.server_side_encryption.as_ref(),
             input.ssekms_key_id,
             input.bucket_key_enabled,
-        );
+        )?;
         let metadata = input.metadata.unwrap_or_default();
         let etag = state.insert(input.key, bytes, metadata, sealed.clone());
         Ok(S3Response::new(PutObjectOutput {
@@ -277,7 +282,7 @@ impl S3 for Bucket {
             input.server_side_encryption.as_ref(),
             input.ssekms_key_id,
             input.bucket_key_enabled,
-        );
+        )?;
         let id = format!("upload-{:x}", state.fresh());
         let upload = Upload {
             parts: BTreeMap::new(),

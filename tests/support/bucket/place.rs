@@ -63,12 +63,15 @@ pub(super) fn answer(bucket: &Bucket, operation: &str, body: &[u8]) -> s3s::Http
         http::Response::builder().header("content-type", "application/xml").body(body).unwrap()
     };
     if operation == "CreateBucket" {
+        let body = String::from_utf8_lossy(body);
         return match (place.exists, place.is_own) {
+            // What us-east-1 alone does, which is the region of whoever names none.
+            (true, true) if !body.contains("LocationConstraint") => ok(""),
             (true, true) => refusal(409, "BucketAlreadyOwnedByYou", false),
             (true, false) => refusal(409, "BucketAlreadyExists", false),
             _ => {
                 place.exists = true;
-                place.configured.insert("location".into(), String::from_utf8_lossy(body).into());
+                place.configured.insert("location".into(), body.into());
                 ok("")
             }
         };

@@ -1,5 +1,7 @@
 //! What a bucket gets that was made just now.
 
+use std::mem;
+
 use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
@@ -14,8 +16,8 @@ use aws_sdk_s3::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::super::{Inner, arn, failure::Failure};
-use crate::store::Finding;
+use super::super::{Inner, arn, failure::Failure, lock};
+use crate::store::{Finding, StoreError};
 
 /// Attempts at a step while S3 is still making the bucket known to all its parts.
 const ATTEMPTS: u32 = 5;
@@ -23,47 +25,76 @@ const ATTEMPTS: u32 = 5;
 const UNFINISHED_DAYS: i32 = 1;
 
 /// Something that is done to a new bucket.
-struct Step {
-    /// The IAM action that it takes.
-    action: &'static str,
-    /// What the bucket lacks without it.
-    lack: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Step {
+    Tags,
+    Encryption,
+    AccessBlock,
+    Lifecycle,
+    Policy,
 }
 
 impl Inner {
-    /// Configures a bucket that was made just now. What fails is said and stops nothing.
-    pub(super) async fn configure(&self, client: &Client, region: Option<String>) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut done = |step: Step, result: Result<(), Failure>| {
-            findings.extend(result.err().and_then(|failure| step.failed(&failure)));
-        };
-        done(
-            Step { action: "s3:PutEncryptionConfiguration", lack: "no encryption by default" },
-            self.again(|| self.put_encryption(client)).await,
-        );
-        done(
-            Step { action: "s3:PutBucketPublicAccessBlock", lack: "no block of public access" },
-            self.again(|| self.put_access_block(client)).await,
-        );
-        done(
-            Step {
-                action: "s3:PutLifecycleConfiguration",
-                lack: "no rule that ends unfinished uploads",
-            },
-            self.again(|| self.put_lifecycle(client)).await,
-        );
-        // It would lock out whoever speaks plain HTTP to a store of their own.
-        if self.bucket.endpoint.as_ref().is_none_or(|address| address.starts_with("https:")) {
-            done(
-                Step { action: "s3:PutBucketPolicy", lack: "no policy that demands TLS" },
-                self.again(|| self.put_policy(client, region.as_deref())).await,
-            );
+    /// Configures a bucket that was made just now. What fails is said and stops nothing; what failed
+    /// for the moment is left for [`Self::go_on`].
+    pub(super) async fn configure(&self, client: &Client) -> Vec<Finding> {
+        let steps = self.steps();
+        self.take_all(client, steps).await
+    }
+
+    /// Takes the steps that are left of a bucket that this very process made, unless somebody has
+    /// seen to them meanwhile.
+    pub(super) async fn go_on(&self, client: &Client) -> Vec<Finding> {
+        let left = mem::take(&mut *lock(&self.left));
+        let mut steps = Vec::new();
+        for step in left {
+            if !self.has(client, step).await {
+                steps.push(step);
+            }
         }
-        done(
-            Step { action: "s3:PutBucketTagging", lack: "no tags" },
-            self.again(|| self.put_tags(client)).await,
-        );
+        self.take_all(client, steps).await
+    }
+
+    /// Whether there are steps left.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !lock(&self.left).is_empty()
+    }
+
+    async fn take_all(
+        &self,
+        client: &Client,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Vec<Finding> {
+        let (mut findings, mut left) = (Vec::new(), Vec::new());
+        for step in steps {
+            if let Err(failure) = self.again(|| self.take(client, step)).await {
+                findings.push(step.failed(&failure));
+                if is_passing(&failure) {
+                    left.push(step);
+                }
+            }
+        }
+        *lock(&self.left) = left;
         findings
+    }
+
+    /// The tags are the first: they show others who look that it is being configured.
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        // It would lock out whoever speaks plain HTTP to a store of their own.
+        let has_tls = self.bucket.endpoint.as_ref().is_none_or(|url| url.starts_with("https:"));
+        let policy = has_tls.then_some(Step::Policy);
+        let steps = [Step::Tags, Step::Encryption, Step::AccessBlock, Step::Lifecycle];
+        steps.into_iter().chain(policy)
+    }
+
+    async fn take(&self, client: &Client, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Tags => self.put_tags(client).await,
+            Step::Encryption => self.put_encryption(client).await,
+            Step::AccessBlock => self.put_access_block(client).await,
+            Step::Lifecycle => self.put_lifecycle(client).await,
+            Step::Policy => self.put_policy(client).await,
+        }
     }
 
     /// A bucket is not known everywhere at once, and steps at the same time are refused.
@@ -143,7 +174,8 @@ impl Inner {
         settled("PutBucketLifecycleConfiguration", call.send().await)
     }
 
-    async fn put_policy(&self, client: &Client, region: Option<&str>) -> Result<(), Failure> {
+    async fn put_policy(&self, client: &Client) -> Result<(), Failure> {
+        let region = client.config().region().map(|region| region.as_ref());
         let bucket = arn::of_bucket(&self.bucket.name, region);
         let policy = json!({
             "Version": "2012-10-17",
@@ -177,21 +209,55 @@ impl Inner {
 }
 
 impl Step {
-    fn failed(&self, failure: &Failure) -> Option<Finding> {
-        let Self { action, lack } = self;
+    /// The IAM action that it takes.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Tags => "s3:PutBucketTagging",
+            Self::Encryption => "s3:PutEncryptionConfiguration",
+            Self::AccessBlock => "s3:PutBucketPublicAccessBlock",
+            Self::Lifecycle => "s3:PutLifecycleConfiguration",
+            Self::Policy => "s3:PutBucketPolicy",
+        }
+    }
+
+    /// What the bucket lacks without it.
+    const fn lack(self) -> &'static str {
+        match self {
+            Self::Tags => "no tags",
+            Self::Encryption => "no encryption by default",
+            Self::AccessBlock => "no block of public access",
+            Self::Lifecycle => "no rule that ends unfinished uploads",
+            Self::Policy => "no policy that demands TLS",
+        }
+    }
+
+    fn failed(self, failure: &Failure) -> Finding {
+        let (action, lack) = (self.action(), self.lack());
         if failure.is_unknown_feature() {
-            return Some(Finding::info(format!("the store cannot be told: the bucket has {lack}")));
+            return Finding::info(format!("the store cannot be told: the bucket has {lack}"));
         }
         let what = if failure.is_denied() {
             format!("`{action}` is not granted, so the new bucket has {lack}")
         } else {
             format!("the new bucket has {lack} ({})", failure.code())
         };
-        Some(Finding::warning(what, "set it by hand; docs/operations.md has all of it"))
+        let hint = if is_passing(failure) {
+            "it is tried again when the store is next looked at, until the service is restarted; \
+             or set it by hand; docs/operations.md has all of it"
+        } else {
+            "set it by hand; docs/operations.md has all of it"
+        };
+        Finding::warning(what, hint)
     }
 }
 
-fn settled<T, E>(
+/// Whether the same step may well succeed later.
+fn is_passing(failure: &Failure) -> bool {
+    !failure.is_unknown_feature()
+        && matches!(StoreError::from(failure.clone()), StoreError::Unavailable { .. })
+}
+
+pub(super) fn settled<T, E>(
     operation: &'static str,
     answer: Result<T, SdkError<E, HttpResponse>>,
 ) -> Result<(), Failure>
