@@ -45,6 +45,14 @@ def redirected(lab, upstream, bucket, mirror, pulls):
     before = trials()
     mirror.start()
     lab.wait("the bucket to be tried", lambda: trials() > before)
+
+    def ask(name, blob):
+        return request(f"{mirror.url}/v2/library/{name}/blobs/{blob}")
+
+    # What came to the bucket within two minutes is sent from here.
+    for name in ["e2e-warm", "e2e-after"]:
+        for blob in pulls.blobs[name][1:]:
+            lab.wait(f"an address of {name}", lambda: ask(name, blob).status == 307, seconds=180)
     blob = pulls.blobs["e2e-warm"][2]
     address = f"{mirror.url}/v2/library/e2e-warm/blobs/{blob}"
     answer = request(address)
