@@ -1,6 +1,7 @@
 //! The mirror against scripted stores and a scripted upstream, on a paused clock.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::SystemTime,
 };
@@ -107,6 +108,22 @@ impl Bench {
     /// The whole blob's bytes; panics with the cause if it cannot be had.
     async fn bytes(&self, digest: Digest) -> Bytes {
         body(self.blob(digest).await.unwrap()).await.unwrap()
+    }
+
+    /// Where the copy on the node's disk lies.
+    fn copy_of(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        let place = format!("near/content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
+        self.directory.path().join(place)
+    }
+
+    /// A blob of so many bytes that was pulled, and is kept.
+    async fn kept(&self, length: usize) -> (Digest, Bytes) {
+        let bytes = noise(length);
+        let digest = self.script.blob(APP, bytes.clone());
+        self.bytes(digest).await;
+        self.mirror.idle().await;
+        (digest, bytes)
     }
 
     /// Pulls what is damaged somewhere. Who has begun with it is cut off; who has not may have it

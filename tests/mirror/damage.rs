@@ -31,13 +31,8 @@ fn ours() -> Meta {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_cannot_be_removed_costs_the_copy() {
     let bench = Bench::new();
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
-    let hex = digest.hex();
-    let place = format!("near/content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
-    let place = bench.directory.path().join(place);
+    let (digest, bytes) = bench.kept(500_000).await;
+    let place = bench.copy_of(&digest);
     std::fs::remove_file(&place).unwrap();
     std::fs::create_dir_all(place.join("stuck")).unwrap();
     let bench = Bench { mirror: bench.restarted(), ..bench };

@@ -103,10 +103,7 @@ async fn a_store_that_does_not_answer_is_passed_over_within_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_breaks_off_is_made_good_by_the_upstream() {
     let bench = Bench::new();
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     std::fs::remove_dir_all(bench.directory.path().join("near")).unwrap();
     *bench.far.cut_at.lock().unwrap() = Some(200_000);
     assert_eq!(bench.bytes(digest).await, bytes);
@@ -116,10 +113,7 @@ async fn a_store_that_breaks_off_is_made_good_by_the_upstream() {
 #[tokio::test(start_paused = true)]
 async fn damaged_content_of_the_store_is_never_completed_and_is_replaced() {
     let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     for (content, ..) in bench.far.content.lock().unwrap().values_mut() {
         let mut damaged = content.to_vec();
         damaged[499_999] ^= 1;
@@ -135,10 +129,7 @@ async fn damaged_content_of_the_store_is_never_completed_and_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn sixty_four_clients_make_one_get_of_the_bucket() {
     let bench = Bench::new();
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     let near = bench.near.clone().unwrap();
     let keys = [registry_mirror::store::Key { area: registry_mirror::store::Area::Public, digest }];
     registry_mirror::store::Store::remove(&*near, &keys).await.unwrap();
@@ -157,10 +148,7 @@ async fn sixty_four_clients_make_one_get_of_the_bucket() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_the_disk_comes_from_the_bucket_in_ranges() {
     let bench = Bench::with(|settings| settings.local_cache_size = super::Size(1000));
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     let range = Some(registry_mirror::mirror::ByteRange::Between(5, 104));
     let part = bench.range(digest, range).await.unwrap();
     assert_eq!(part.verdict, Verdict::Bucket);
@@ -214,10 +202,7 @@ async fn a_new_node_finds_tags_manifests_and_blobs_in_the_bucket() {
 #[tokio::test(start_paused = true)]
 async fn a_body_of_the_bucket_that_breaks_off_is_made_good() {
     let bench = Bench::on(&tokio::runtime::Handle::current(), false, |_| {});
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     // Once: the bucket itself has another chance.
     *bench.far.cuts.lock().unwrap() = 1;
     *bench.far.cut_at.lock().unwrap() = Some(200_000);
@@ -237,10 +222,7 @@ async fn a_body_of_the_bucket_that_breaks_off_is_made_good() {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_breaks_off_once_is_enough_while_the_hub_is_away() {
     let bench = Bench::new();
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
+    let (digest, bytes) = bench.kept(500_000).await;
     std::fs::remove_dir_all(bench.directory.path().join("near")).unwrap();
     bench.script.fail(Some(registry_mirror::upstream::UpstreamError::passing("away")));
     *bench.far.cuts.lock().unwrap() = 1;
@@ -283,16 +265,8 @@ async fn a_miss_is_one_look_into_the_bucket() {
 #[tokio::test(start_paused = true)]
 async fn a_large_copy_is_read_along_with_its_check() {
     let bench = Bench::new();
-    let bytes = noise(17 << 20);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
-    let hex = digest.hex();
-    let file = bench.directory.path().join(format!(
-        "near/content/public/sha256/{}/{}/{hex}",
-        &hex[..2],
-        &hex[2..4]
-    ));
+    let (digest, bytes) = bench.kept(17 << 20).await;
+    let file = bench.copy_of(&digest);
     let bench = Bench { mirror: bench.restarted(), ..bench };
     let blob = bench.blob(digest).await.unwrap();
     assert_eq!(blob.verdict, Verdict::Disk);
@@ -310,16 +284,8 @@ async fn a_large_copy_is_read_along_with_its_check() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_shrinks_while_it_is_read_is_cut_once() {
     let bench = Bench::new();
-    let bytes = noise(500_000);
-    let digest = bench.script.blob(APP, bytes.clone());
-    bench.bytes(digest).await;
-    bench.mirror.idle().await;
-    let hex = digest.hex();
-    let file = bench.directory.path().join(format!(
-        "near/content/public/sha256/{}/{}/{hex}",
-        &hex[..2],
-        &hex[2..4]
-    ));
+    let (digest, bytes) = bench.kept(500_000).await;
+    let file = bench.copy_of(&digest);
     let opened = bench.blob(digest).await.unwrap();
     std::fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
     assert!(body(opened).await.is_err());
@@ -338,9 +304,7 @@ async fn a_damaged_copy_of_a_manifest_costs_neither_the_buckets_nor_a_pull() {
     let mirror = bench.restarted();
     // From here on the copy counts as one that was seen to be right.
     body(mirror.blob(&name(APP), &digest, None, Want::Body).await.unwrap()).await.unwrap();
-    let hex = digest.hex();
-    let copy = format!("near/content/public/sha256/{}/{}/{hex}", &hex[..2], &hex[2..4]);
-    std::fs::write(bench.directory.path().join(copy), r#"{"layers":[!}"#).unwrap();
+    std::fs::write(bench.copy_of(&digest), r#"{"layers":[!}"#).unwrap();
     let pulls = count(&bench.script.asked.manifests);
     let asked = Reference::Digest(digest);
     let found = mirror.manifest(&name(APP), &asked, Want::Body).await.unwrap();
