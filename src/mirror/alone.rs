@@ -201,11 +201,10 @@ impl Inner {
                 mirror.parts.metrics.mismatch();
                 let digest = &passage.key.digest;
                 tracing::error!(%digest, "bytes that were streamed through are not of the digest");
-                if passage.from_store {
-                    mirror.keeper.suspect(&passage.key);
-                }
                 if !sources.upstream {
                     mirror.forget_in_background(&passage.key);
+                } else if passage.from_store {
+                    mirror.keeper.suspect(&passage.key);
                 }
             }
             // A client that left does not hear it.

@@ -275,9 +275,10 @@ impl Inner {
         Created::NoRoom
     }
 
-    /// Removes content that turned out to be wrong, which is passed over already: nobody waits for
-    /// a store that is slow to remove it.
+    /// Passes over content of the shared store that turned out to be wrong, and removes it: nobody
+    /// waits for a store that is slow to do so.
     pub(super) fn forget_in_background(&self, key: &Key) {
+        self.keeper.suspect(key);
         let (keeper, key, busy) = (self.keeper.clone(), key.clone(), self.busy());
         self.parts.engine.spawn(async move {
             keeper.forget(&key).await;

@@ -61,6 +61,20 @@ async fn a_store_that_is_slow_to_remove_keeps_nobody_waiting() {
     }
 }
 
+/// The same of a manifest.
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_is_slow_to_be_removed_keeps_nobody_waiting() {
+    let bench = Bench::new();
+    let digest = bench.script.manifest(APP, "1", super::TYPE, "{}");
+    bench.far.insert(&key(digest), "{ }".into(), ours());
+    *bench.far.removal.lock().unwrap() = Duration::from_secs(75);
+    let begun = Instant::now();
+    assert_eq!(bench.digest(digest).await.unwrap().bytes.unwrap(), "{}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    bench.mirror.idle().await;
+    assert!(bench.far.bytes(&key(digest)).unwrap() == "{}", "it is not replaced");
+}
+
 /// The first bytes were wrong and the bucket's, the last were right and the Hub's.
 #[tokio::test(start_paused = true)]
 async fn a_body_of_two_sources_that_is_wrong_is_had_from_one() {

@@ -15,9 +15,7 @@ impl Keeper {
     /// is found is told once.
     pub(in crate::mirror) async fn probe(&self) -> Result<Abilities, StoreError> {
         let mut failed = self.shared.trying.lock().await;
-        let probed = self.prepare_and_probe().await;
-        *failed = probed.as_ref().err().map(|error| (Instant::now(), error.clone()));
-        probed
+        self.try_out(&mut failed).await
     }
 
     /// Whether the store is worth another trial: it fails, or the place that it keeps things in was
@@ -48,12 +46,9 @@ impl Keeper {
         if let Some(known) = known {
             return known;
         }
-        match self.prepare_and_probe().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                *failed = Some((Instant::now(), error.clone()));
-                if matches!(error, StoreError::Broken { .. }) { Ok(()) } else { Err(error) }
-            }
+        match self.try_out(&mut failed).await {
+            Ok(_) | Err(StoreError::Broken { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -66,7 +61,10 @@ impl Keeper {
         }
     }
 
-    async fn prepare_and_probe(&self) -> Result<Abilities, StoreError> {
+    async fn try_out(
+        &self,
+        failed: &mut Option<(Instant, StoreError)>,
+    ) -> Result<Abilities, StoreError> {
         let probed = match self.far.prepare().await {
             Ok(ground) => {
                 self.shared.unfinished.store(ground.unfinished, Ordering::Relaxed);
@@ -84,6 +82,7 @@ impl Keeper {
             Err(error) => Err(error),
         };
         self.note_write(probed.as_ref().err());
+        *failed = probed.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if let Ok(abilities) = &probed {
             lock(&self.shared.down).take();
             *lock(&self.shared.abilities) = Some(abilities.clone());

@@ -62,7 +62,7 @@ impl Inner {
         let bytes = match self.read_in_time(key, found).await {
             Read::Whole(bytes) => bytes,
             Read::Damaged => {
-                self.keeper.forget(key).await;
+                self.forget_in_background(key);
                 return None;
             }
             Read::Another => return None,
