@@ -257,7 +257,7 @@ fn is_passing(failure: &Failure) -> bool {
         && matches!(StoreError::from(failure.clone()), StoreError::Unavailable { .. })
 }
 
-pub(super) fn settled<T, E>(
+fn settled<T, E>(
     operation: &'static str,
     answer: Result<T, SdkError<E, HttpResponse>>,
 ) -> Result<(), Failure>

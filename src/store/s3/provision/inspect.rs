@@ -7,7 +7,10 @@ use aws_sdk_s3::{
 
 use serde_json::Value as Json;
 
-use super::super::{Inner, failure::Failure};
+use super::{
+    super::{Inner, failure::Failure},
+    set::is_by_kms,
+};
 use crate::{settings::KmsKey, store::Finding};
 
 /// What there is to say about one that was there.
@@ -43,22 +46,11 @@ impl Inner {
         &self,
         client: &Client,
     ) -> Result<(Option<Finding>, Option<KmsKey>), Failure> {
-        let call = client
-            .get_bucket_encryption()
-            .bucket(&self.bucket.name)
-            .set_expected_bucket_owner(self.owner());
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let failure = Failure::new("GetBucketEncryption", &error);
-                // None is set. At AWS there always is one; the probe tells what others do.
-                return if failure.status() == 404 { Ok((None, None)) } else { Err(failure) };
-            }
-        };
-        let rules = answer.server_side_encryption_configuration;
-        let rule = rules.as_ref().and_then(|rules| rules.rules().first());
+        // Where none is set the probe tells what the store does.
+        let rule = self.encryption_rule(client).await?;
+        let rule = rule.as_ref();
         let default = rule.and_then(|rule| rule.apply_server_side_encryption_by_default());
-        let by_kms = default.is_some_and(|is| is.sse_algorithm().as_str().starts_with("aws:kms"));
+        let by_kms = default.is_some_and(is_by_kms);
         let key = default.and_then(|default| default.kms_master_key_id()).map(KmsKey::new);
         let has_bucket_key = rule.and_then(|rule| rule.bucket_key_enabled()) == Some(true);
         let dear = by_kms && !has_bucket_key && self.bucket.key.is_none();
@@ -76,17 +68,8 @@ impl Inner {
     }
 
     async fn judge_policy(&self, client: &Client) -> Judged {
-        let call = client
-            .get_bucket_policy()
-            .bucket(&self.bucket.name)
-            .set_expected_bucket_owner(self.owner());
-        let policy = match call.send().await {
-            Ok(answer) => answer.policy.unwrap_or_default(),
-            Err(error) => match Failure::new("GetBucketPolicy", &error) {
-                failure if failure.status() == 404 => String::new(),
-                failure => return Err(failure),
-            },
-        };
+        let policy = self.policy(client).await?.and_then(|answer| answer.policy);
+        let policy = policy.unwrap_or_default();
         let is_aws = self.is_aws();
         Ok((is_aws && !demands_tls(&policy)).then(|| {
             Finding::info(format!(
@@ -97,26 +80,18 @@ impl Inner {
     }
 
     async fn judge_access(&self, client: &Client) -> Judged {
-        let call = client
-            .get_public_access_block()
-            .bucket(&self.bucket.name)
-            .set_expected_bucket_owner(self.owner());
-        let blocked = match call.send().await {
-            Ok(answer) => answer.public_access_block_configuration.is_some_and(|block| {
-                [
-                    block.block_public_acls,
-                    block.ignore_public_acls,
-                    block.block_public_policy,
-                    block.restrict_public_buckets,
-                ]
-                .into_iter()
-                .all(|blocked| blocked == Some(true))
-            }),
-            Err(error) => match Failure::new("GetPublicAccessBlock", &error) {
-                failure if failure.status() == 404 => false,
-                failure => return Err(failure),
-            },
-        };
+        let set = self.access_block(client).await?;
+        let block = set.and_then(|answer| answer.public_access_block_configuration);
+        let blocked = block.is_some_and(|block| {
+            [
+                block.block_public_acls,
+                block.ignore_public_acls,
+                block.block_public_policy,
+                block.restrict_public_buckets,
+            ]
+            .into_iter()
+            .all(|blocked| blocked == Some(true))
+        });
         Ok((!blocked).then(|| {
             Finding::warning(
                 format!("the bucket `{}` does not block public access", self.bucket.name),
@@ -126,20 +101,12 @@ impl Inner {
     }
 
     async fn judge_lifecycle(&self, client: &Client) -> Judged {
-        let call = client
-            .get_bucket_lifecycle_configuration()
-            .bucket(&self.bucket.name)
-            .set_expected_bucket_owner(self.owner());
-        let ends = match call.send().await {
-            Ok(answer) => answer.rules().iter().any(|rule| {
+        let ends = self.lifecycle(client).await?.is_some_and(|answer| {
+            answer.rules().iter().any(|rule| {
                 *rule.status() == ExpirationStatus::Enabled
                     && rule.abort_incomplete_multipart_upload().is_some()
-            }),
-            Err(error) => match Failure::new("GetBucketLifecycleConfiguration", &error) {
-                failure if failure.status() == 404 => false,
-                failure => return Err(failure),
-            },
-        };
+            })
+        });
         Ok((!ends).then(|| {
             Finding::warning(
                 format!("the bucket `{}` never ends unfinished uploads", self.bucket.name),

@@ -1,10 +1,20 @@
 //! What of its configuration a bucket has already.
 
-use aws_sdk_s3::{Client, types::ServerSideEncryptionByDefault};
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{
+        get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput,
+        get_bucket_policy::GetBucketPolicyOutput,
+        get_public_access_block::GetPublicAccessBlockOutput,
+    },
+    types::{ServerSideEncryptionByDefault, ServerSideEncryptionRule},
+};
 
 use super::{
     super::{Inner, failure::Failure},
-    configure::{Step, settled},
+    configure::Step,
 };
 
 impl Inner {
@@ -24,50 +34,82 @@ impl Inner {
     /// Whether the bucket has what `step` gives it, from whomever. What may not be looked at counts as
     /// lacking.
     pub(super) async fn has(&self, client: &Client, step: Step) -> bool {
-        match step {
-            Step::Tags => self.look_at_tags(client).await.is_ok(),
-            Step::Encryption => self.look_at_encryption(client).await.is_ok_and(|is_it| is_it),
-            Step::AccessBlock => self.look_at_access_block(client).await.is_ok(),
-            Step::Lifecycle => self.look_at_lifecycle(client).await.is_ok(),
-            Step::Policy => self.look_at_policy(client).await.is_ok(),
-        }
+        let has = match step {
+            Step::Tags => self.tags(client).await.map(|set| set.is_some()),
+            Step::Encryption => self.encryption_rule(client).await.map(|rule| {
+                let rule = rule.as_ref();
+                let default = rule.and_then(|rule| rule.apply_server_side_encryption_by_default());
+                default.is_some_and(|by| self.bucket.key.is_none() || is_by_kms(by))
+            }),
+            Step::AccessBlock => self.access_block(client).await.map(|set| set.is_some()),
+            Step::Lifecycle => self.lifecycle(client).await.map(|set| set.is_some()),
+            Step::Policy => self.policy(client).await.map(|set| set.is_some()),
+        };
+        has.unwrap_or(false)
     }
 
-    async fn look_at_tags(&self, client: &Client) -> Result<(), Failure> {
+    async fn tags(&self, client: &Client) -> Result<Option<()>, Failure> {
         let call = client.get_bucket_tagging().bucket(&self.bucket.name);
         let call = call.set_expected_bucket_owner(self.owner());
-        settled("GetBucketTagging", call.send().await)
+        Ok(set("GetBucketTagging", call.send().await)?.map(drop))
     }
 
-    /// Whether the default is one of the kind that is wanted. At AWS there always is one.
-    async fn look_at_encryption(&self, client: &Client) -> Result<bool, Failure> {
+    /// How what is written is encrypted by default. At AWS there always is a rule.
+    pub(super) async fn encryption_rule(
+        &self,
+        client: &Client,
+    ) -> Result<Option<ServerSideEncryptionRule>, Failure> {
         let call = client.get_bucket_encryption().bucket(&self.bucket.name);
         let call = call.set_expected_bucket_owner(self.owner());
-        let answer = call.send().await;
-        let answer = answer.map_err(|error| Failure::new("GetBucketEncryption", &error))?;
-        let rules = answer.server_side_encryption_configuration;
-        let rule = rules.as_ref().and_then(|rules| rules.rules().first());
-        let default = rule.and_then(|rule| rule.apply_server_side_encryption_by_default());
-        let is_by_kms =
-            |by: &ServerSideEncryptionByDefault| by.sse_algorithm().as_str().starts_with("aws:kms");
-        Ok(default.is_some_and(|by| self.bucket.key.is_none() || is_by_kms(by)))
+        let answer = set("GetBucketEncryption", call.send().await)?;
+        let rules = answer.and_then(|answer| answer.server_side_encryption_configuration);
+        Ok(rules.and_then(|rules| rules.rules.into_iter().next()))
     }
 
-    async fn look_at_access_block(&self, client: &Client) -> Result<(), Failure> {
+    pub(super) async fn access_block(
+        &self,
+        client: &Client,
+    ) -> Result<Option<GetPublicAccessBlockOutput>, Failure> {
         let call = client.get_public_access_block().bucket(&self.bucket.name);
         let call = call.set_expected_bucket_owner(self.owner());
-        settled("GetPublicAccessBlock", call.send().await)
+        set("GetPublicAccessBlock", call.send().await)
     }
 
-    async fn look_at_lifecycle(&self, client: &Client) -> Result<(), Failure> {
+    pub(super) async fn lifecycle(
+        &self,
+        client: &Client,
+    ) -> Result<Option<GetBucketLifecycleConfigurationOutput>, Failure> {
         let call = client.get_bucket_lifecycle_configuration().bucket(&self.bucket.name);
         let call = call.set_expected_bucket_owner(self.owner());
-        settled("GetBucketLifecycleConfiguration", call.send().await)
+        set("GetBucketLifecycleConfiguration", call.send().await)
     }
 
-    async fn look_at_policy(&self, client: &Client) -> Result<(), Failure> {
+    pub(super) async fn policy(
+        &self,
+        client: &Client,
+    ) -> Result<Option<GetBucketPolicyOutput>, Failure> {
         let call = client.get_bucket_policy().bucket(&self.bucket.name);
         let call = call.set_expected_bucket_owner(self.owner());
-        settled("GetBucketPolicy", call.send().await)
+        set("GetBucketPolicy", call.send().await)
+    }
+}
+
+/// Whether a default is by a KMS key.
+pub(super) fn is_by_kms(default: &ServerSideEncryptionByDefault) -> bool {
+    default.sse_algorithm().as_str().starts_with("aws:kms")
+}
+
+/// What an answer holds; none where nothing is set, which S3 says by 404.
+fn set<T, E>(
+    operation: &'static str,
+    answer: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<Option<T>, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer.map_err(|error| Failure::new(operation, &error)) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if failure.status() == 404 => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
