@@ -87,6 +87,7 @@ mod owner;
 mod places;
 mod provision;
 mod pulls;
+mod quirks;
 mod real;
 mod served;
 mod sweep;

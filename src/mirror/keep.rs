@@ -55,6 +55,8 @@ struct Shared {
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
     refused: Mutex<Option<String>>,
+    /// Why the last write of a record was refused, if it was.
+    refused_record: Mutex<Option<String>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
     /// Whether something is left to do about the place where the shared store keeps things.
@@ -201,10 +203,24 @@ impl Keeper {
         put
     }
 
-    /// Notes for `/readyz` and the metrics how a write ended.
+    /// Notes for `/readyz` and the metrics how a write of content ended.
     fn note_write(&self, error: Option<&StoreError>) {
-        self.metrics.store_refuses(error.is_some());
         *lock(&self.shared.refused) = error.map(ToString::to_string);
+        self.count_refusals();
+    }
+
+    /// Notes how the write of a record ended. Only that of another takes it back: content may be
+    /// taken all the same.
+    fn note_record(&self, error: Option<&StoreError>) {
+        *lock(&self.shared.refused_record) =
+            error.map(|error| format!("records cannot be written: {error}"));
+        self.count_refusals();
+    }
+
+    fn count_refusals(&self) {
+        let is_refused = |why: &Mutex<Option<String>>| lock(why).is_some();
+        let Shared { refused, refused_record, .. } = &*self.shared;
+        self.metrics.store_refuses(is_refused(refused) || is_refused(refused_record));
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {
@@ -320,10 +336,15 @@ impl Keeper {
         Ok(put)
     }
 
+    /// Why content cannot be read or written, if that is so.
+    fn failing(&self) -> Option<String> {
+        let down = lock(&self.shared.down).as_ref().map(|(_, why)| why.clone());
+        down.or_else(|| lock(&self.shared.refused).clone())
+    }
+
     /// Why the shared store fails, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
-        let down = lock(&self.shared.down).as_ref().map(|(_, why)| why.clone());
-        let why = down.or_else(|| lock(&self.shared.refused).clone())?;
+        let why = self.failing().or_else(|| lock(&self.shared.refused_record).clone())?;
         Some(match lock(&self.shared.key).as_ref() {
             Some(key) => format!("{why}; {key}"),
             None => why,

@@ -16,6 +16,14 @@ pub enum StoreError {
         /// The store's code (`AccessDenied`, `EACCES`).
         code: String,
     },
+    /// The store does not do what it was asked for: the same call fails in the same way again.
+    #[error("the store refused `{operation}` ({code})")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// The store's code.
+        code: String,
+    },
     /// The store did not answer, or not in time, or says that it cannot now: worth another try.
     #[error("the store is not available for `{operation}` ({code})")]
     Unavailable {
@@ -98,6 +106,9 @@ impl StoreError {
                 "make room where it is kept, raise the quota, or set registry_mirror_max_size below \
                  what fits",
             ),
+            Self::Refused { .. } => Some(
+                "see that the store offers this call of S3; docs/operations.md lists what is needed",
+            ),
             Self::Unavailable { code, .. } if code == "no credentials" => Some(CREDENTIALS),
             Self::Unavailable { code, .. } if code == "no region" => Some(REGION),
             _ => None,
@@ -127,7 +138,9 @@ fn grant(operation: &str) -> Option<&'static str> {
         }
         "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
             "grant the role of the node `s3:PutObject`, and `kms:GenerateDataKey` and \
-             `kms:Decrypt` where a KMS key is used"
+             `kms:Decrypt` where a KMS key is used; if that is granted, a policy may deny writes \
+             that name no encryption (`s3:x-amz-server-side-encryption`): then name the key by \
+             registry_mirror_bucket_encryption_key, or make AES256 the bucket's default"
         }
         "DeleteObject" | "DeleteObjects" => "grant the role of the node `s3:DeleteObject`",
         "AbortMultipartUpload" => "grant the role of the node `s3:AbortMultipartUpload`",

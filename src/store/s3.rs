@@ -5,6 +5,7 @@
 //! half done. Nothing here waits for the bucket before it is first asked for something.
 
 mod arn;
+mod attempt;
 mod back;
 mod body;
 mod client;
@@ -12,6 +13,7 @@ mod encryption;
 mod failure;
 mod keys;
 mod kms;
+mod learned;
 mod list;
 mod multipart;
 mod others;
@@ -20,13 +22,15 @@ mod probe;
 mod provision;
 mod read;
 mod records;
+mod remove;
 mod spawned;
+mod sums;
 mod write;
 
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -36,8 +40,8 @@ use tokio::{runtime::Handle, sync::OnceCell};
 use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
 use self::{
-    client::Aws, encryption::Encryption, list::Refused, others::ServerClock, owner::Account,
-    provision::Step, spawned::Spawned,
+    client::Aws, encryption::Encryption, learned::Learned, others::ServerClock, owner::Account,
+    provision::Step, remove::Refused, spawned::Spawned,
 };
 use super::{
     Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, NotRemoved, Page,
@@ -126,12 +130,15 @@ struct Inner {
     aws: OnceCell<Aws>,
     account: Arc<Account>,
     encryption: Encryption,
+    learned: Learned,
+    /// Name of this run of the program, in what trials of the store write.
+    run: String,
+    /// What the last trial found, if nothing of it could be removed.
+    stuck: Mutex<Option<Abilities>>,
     /// Which key it is that is named, as KMS last said.
     key_is: Mutex<Option<String>>,
     /// What a bucket that was made here still lacks.
     left: Mutex<Vec<Step>>,
-    /// Cleared when the store says that it knows no conditional writes, until the next probe.
-    conditional: AtomicBool,
     server_clock: Arc<ServerClock>,
 }
 
@@ -175,9 +182,11 @@ impl S3 {
                 aws: OnceCell::new(),
                 account: Arc::default(),
                 encryption,
+                learned: Learned::default(),
+                run: write::nonce(),
+                stuck: Mutex::default(),
                 key_is: Mutex::default(),
                 left: Mutex::default(),
-                conditional: AtomicBool::new(true),
                 server_clock: Arc::default(),
             }),
         }

@@ -132,8 +132,8 @@ async fn a_store_that_encrypts_when_asked_and_knows_no_conditions_is_written_to(
         assert_eq!(bucket.sealed(&key).unwrap().0, "AES256", "{key}");
     }
     // A refusal that is of something else says nothing of an encryption that was seen.
-    bucket.fail("PutObject", Fault::Status(400, "InvalidArgument"), 1);
-    assert!(matches!(s3.put_content(&content(3000)).await, Err(StoreError::Broken { .. })));
+    bucket.fail("PutObject", Fault::Status(400, "InvalidArgument"), 3);
+    assert!(matches!(s3.put_content(&content(3000)).await, Err(StoreError::Refused { .. })));
     assert_eq!(s3.put_content(&content(3000)).await, Ok(Put::Stored));
 }
 

@@ -8,6 +8,7 @@
 pub mod cloud;
 mod objects;
 mod place;
+mod quirks;
 pub mod wire;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 use bytes::Bytes;
 
 use objects::{Object, Upload};
+pub use quirks::Quirk;
 
 /// The name of the only bucket.
 pub const NAME: &str = "mirror";
@@ -90,6 +92,7 @@ struct State {
     /// Conditions that it takes and does not look at.
     ignored: Option<Ignored>,
     hashing: bool,
+    quirks: Vec<Quirk>,
     owner: Option<String>,
     /// Whether calls that name no owner are refused, too.
     must_name_owner: bool,

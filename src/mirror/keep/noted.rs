@@ -30,12 +30,14 @@ impl Records for Noted {
 
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
         let written = self.records.put(path, value, when).await;
-        // What somebody has to do something about; what passes is met again soon.
-        if let Err(error) = &written
-            && !error.retryable()
-            && error.hint().is_some()
-        {
-            self.keeper.note_write(Some(error));
+        // What passes is met again soon.
+        match &written {
+            Ok(_) => self.keeper.note_record(None),
+            Err(error) if !error.retryable() => {
+                self.keeper.tell_refused_record(error);
+                self.keeper.note_record(Some(error));
+            }
+            Err(_) => {}
         }
         written
     }

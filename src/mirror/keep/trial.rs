@@ -21,7 +21,7 @@ impl Keeper {
     /// Whether the store is worth another trial: it fails, or the place that it keeps things in was
     /// made and could not be configured as it should be.
     pub(in crate::mirror) fn is_to_be_tried(&self) -> bool {
-        self.trouble().is_some() || self.shared.unfinished.load(Ordering::Relaxed)
+        self.failing().is_some() || self.shared.unfinished.load(Ordering::Relaxed)
     }
 
     /// Waits until the shared store has been tried once since the start: until then nobody knows
@@ -40,14 +40,14 @@ impl Keeper {
         }
         let is_recent = |at: &Instant| at.elapsed() < PAUSE;
         let known = failed.as_ref().and_then(|(at, error)| match error {
-            StoreError::Broken { .. } => Some(Ok(())),
+            StoreError::Broken { .. } | StoreError::Refused { .. } => Some(Ok(())),
             error => is_recent(at).then(|| Err(error.clone())),
         });
         if let Some(known) = known {
             return known;
         }
         match self.try_out(&mut failed).await {
-            Ok(_) | Err(StoreError::Broken { .. }) => Ok(()),
+            Ok(_) | Err(StoreError::Broken { .. } | StoreError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -70,7 +70,12 @@ impl Keeper {
                 self.shared.unfinished.store(ground.unfinished, Ordering::Relaxed);
                 *lock(&self.shared.key) = ground.key.as_ref().map(|key| key.what.clone());
                 let mut findings: Vec<_> = ground.findings.into_iter().chain(ground.key).collect();
-                let probed = self.far.probe().await;
+                // Where only the place was unfinished, nothing is written again.
+                let known = lock(&self.shared.abilities).clone();
+                let probed = match known.filter(|_| self.failing().is_none()) {
+                    Some(abilities) => Ok(abilities),
+                    None => self.far.probe().await,
+                };
                 let cannot_remove = probed.as_ref().ok().and_then(|it| it.cannot_remove.as_ref());
                 findings.extend(cannot_remove.map(|why| Finding {
                     what: format!("nothing can be removed, so nothing is cleaned up: {why}"),
@@ -99,5 +104,13 @@ impl Keeper {
             }
         }
         *told = findings;
+    }
+
+    /// Says in the log that a record was refused, once for each reason.
+    pub(super) fn tell_refused_record(&self, error: &StoreError) {
+        if lock(&self.shared.refused_record).is_none() {
+            let hint = error.hint();
+            tracing::warn!(%error, hint, "records cannot be written to the bucket");
+        }
     }
 }

@@ -25,11 +25,7 @@ const CHUNK: usize = 64 << 10;
 /// upload costs one chunk of memory whatever its size.
 pub(super) fn section(payload: &Payload, range: Range<u64>, engine: &Handle) -> ByteStream {
     match payload {
-        Payload::Bytes(bytes) => {
-            let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
-            let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
-            ByteStream::from(bytes.slice(start..end))
-        }
+        Payload::Bytes(bytes) => ByteStream::from(slice(bytes, &range)),
         Payload::File { file, .. } => {
             let (file, engine) = (file.clone(), engine.clone());
             ByteStream::new(SdkBody::retryable(move || {
@@ -42,6 +38,13 @@ pub(super) fn section(payload: &Payload, range: Range<u64>, engine: &Handle) -> 
             }))
         }
     }
+}
+
+/// These bytes, as far as there are any.
+pub(super) fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+    let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+    bytes.slice(start..end)
 }
 
 /// A stretch of a file.

@@ -98,6 +98,9 @@ impl Inner {
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled().grace_period(self.tuning.stall).build(),
             )
+            // Each write has the checksum that the store takes ([`super::sums`]), in a header: many
+            // stores do not know trailers.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             // Every reader hashes what it gets, so a second sum over it would only cost time.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         let region = bucket.region.as_deref().filter(|region| !region.is_empty());
@@ -117,19 +120,10 @@ impl Inner {
             clock: self.server_clock.clone(),
         });
         if let Some(endpoint) = &bucket.endpoint {
-            // Many S3-compatible stores know no bucket by its host name, and refuse the checksum
-            // trailers that AWS takes.
-            config = config
-                .endpoint_url(endpoint)
-                .force_path_style(true)
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+            // Many S3-compatible stores know no bucket by its host name.
+            config = config.endpoint_url(endpoint).force_path_style(true);
         }
         Ok(Aws { s3: Client::from_conf(config.build()), shared })
-    }
-
-    /// Whether parts are sent with a checksum, which must then be announced.
-    pub(super) const fn sums_parts(&self) -> bool {
-        self.bucket.endpoint.is_none()
     }
 
     /// For a call that sends `bytes`: the SDK counts the sending as waiting for an answer, so the

@@ -56,6 +56,11 @@ impl Failure {
         Self { operation, status: 200, code: UNREADABLE.into(), size: None }
     }
 
+    /// What is to be sent cannot be read.
+    pub(super) fn unread(operation: &'static str) -> Self {
+        Self { operation, status: 0, code: "not read".into(), size: None }
+    }
+
     /// One key of a call on many could not be done, for the reason `code`. A batch that is answered
     /// at all is a status 200, so only the code speaks.
     pub(super) fn coded(operation: &'static str, code: &str) -> Self {
@@ -118,6 +123,29 @@ impl Failure {
             )
     }
 
+    /// Whether the store may have refused a way of asking rather than what was asked for: a header
+    /// that it does not know, or one that a policy demands.
+    pub(super) fn may_be_of_the_way(&self) -> bool {
+        matches!(self.status, 400 | 403 | 405 | 411 | 501)
+            && !self.code.starts_with("KMS.")
+            && !matches!(
+                self.code.as_str(),
+                "ExpiredToken"
+                    | "InvalidToken"
+                    | "TokenRefreshRequired"
+                    | "InvalidAccessKeyId"
+                    | "RequestTimeTooSkewed"
+                    | "RequestTimeout"
+                    | "AuthorizationHeaderMalformed"
+                    | "BadDigest"
+                    | "IncompleteBody"
+                    | "XAmzContentSHA256Mismatch"
+                    | "EntityTooLarge"
+                    | "QuotaExceeded"
+                    | "XMinioStorageFull"
+            )
+    }
+
     /// Whether the range lies outside the content.
     pub(super) fn is_outlying(&self) -> bool {
         self.status == 416
@@ -159,6 +187,11 @@ impl From<Failure> for StoreError {
             }
             (_, kms) if kms.starts_with("KMS.") => Self::Denied { operation, code },
             (_, UNREADABLE) => Self::Broken { operation, what: code },
+            // The bytes changed on their way.
+            (_, "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch") => {
+                Self::Broken { operation, what: code }
+            }
+            (400 | 405 | 411 | 501, _) => Self::Refused { operation, code },
             (0 | 408 | 409 | 429 | 500..=599, _) => Self::Unavailable { operation, code },
             _ => Self::Broken { operation, what: format!("status {status}, `{code}`") },
         }
@@ -223,6 +256,12 @@ mod tests {
             assert_eq!(of(status, &code), StoreError::Denied { operation, code });
         }
         assert_eq!(of(507, "x"), StoreError::Full { operation });
+        for (status, code) in
+            [(400, "InvalidRequest"), (400, "MissingContentMD5"), (501, "NotImplemented")]
+        {
+            let code = code.to_owned();
+            assert_eq!(of(status, &code), StoreError::Refused { operation, code });
+        }
         assert!(matches!(of(400, "BadDigest"), StoreError::Broken { .. }));
     }
 

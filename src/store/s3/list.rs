@@ -1,8 +1,8 @@
-//! Listings, and what is removed after them.
+//! Listings.
 
-use std::{collections::HashSet, time::SystemTime};
+use std::time::SystemTime;
 
-use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
+use aws_sdk_s3::types::MultipartUpload;
 
 use super::{Inner, failure::Failure, keys, read};
 use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload};
@@ -10,23 +10,12 @@ use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload};
 const LIST: &str = "ListObjectsV2";
 const UPLOADS: &str = "ListMultipartUploads";
 const ABORT: &str = "AbortMultipartUpload";
-const DELETE: &str = "DeleteObjects";
-const DELETE_ONE: &str = "DeleteObject";
-/// What one DeleteObjects takes.
-const BATCH: usize = 1000;
 
 /// One object of a listing.
 pub(super) struct Object {
     pub(super) key: String,
     size: Option<i64>,
     pub(super) stored: SystemTime,
-}
-
-/// What the store refused to remove, and why the first of it.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) keys: HashSet<String>,
-    pub(super) why: StoreError,
 }
 
 /// One page of uploads, and the upload and key behind which the next begins.
@@ -151,59 +140,6 @@ impl Inner {
             return Err(broken(ABORT, "not an upload of ours"));
         }
         Ok(self.abort_upload(&key, &upload).await?)
-    }
-
-    /// Removes what is there of `keys`, in batches; what fails in one does not keep the others. What
-    /// the store refused to remove, if it did all else.
-    pub(super) async fn delete(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
-        let (mut first, mut refused) = (Ok(()), None::<Refused>);
-        for batch in keys.chunks(BATCH) {
-            match (self.delete_batch(batch).await, &mut refused) {
-                (Ok(Some(more)), Some(refused)) => refused.keys.extend(more.keys),
-                (Ok(Some(some)), none) => *none = Some(some),
-                (Ok(None), _) => {}
-                (Err(error), _) => first = first.and(Err(error)),
-            }
-        }
-        first.map(|()| refused)
-    }
-
-    /// Removes what lies under `key`, if anything.
-    pub(super) async fn delete_one(&self, key: &str) -> Result<(), StoreError> {
-        let call = self.client(DELETE_ONE).await?.delete_object();
-        let call = call.bucket(&self.bucket.name).key(key);
-        match call.set_expected_bucket_owner(self.owner()).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let failure = Failure::new(DELETE_ONE, &error);
-                if failure.is_absent() { Ok(()) } else { Err(failure.into()) }
-            }
-        }
-    }
-
-    async fn delete_batch(&self, keys: &[String]) -> Result<Option<Refused>, StoreError> {
-        let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-        let objects = objects.collect::<Result<Vec<_>, _>>();
-        let delete = objects
-            .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build());
-        let delete = delete.map_err(|_| Failure::unreadable(DELETE))?;
-        let client = self.client(DELETE).await?;
-        let answer = client
-            .delete_objects()
-            .bucket(&self.bucket.name)
-            .delete(delete)
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await
-            .map_err(|error| Failure::new(DELETE, &error))?;
-        let refused = answer.errors().iter().filter(|error| error.code() != Some("NoSuchKey"));
-        let Some(why) = refused.clone().next() else { return Ok(None) };
-        let why = StoreError::from(Failure::coded(DELETE, why.code().unwrap_or_default()));
-        let refused: Option<HashSet<String>> =
-            refused.map(|error| error.key().map(str::to_owned)).collect();
-        // An error that names nothing may mean any.
-        let keys = refused.ok_or_else(|| why.clone())?;
-        Ok(Some(Refused { keys, why }))
     }
 }
 

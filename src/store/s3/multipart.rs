@@ -10,6 +10,7 @@ use super::{
     Inner, body,
     encryption::{Seal, sealed},
     failure::Failure,
+    sums::{Sum, Sums},
     write::{Answer, Condition, Outcome, Write},
 };
 use crate::store::Sealed;
@@ -42,9 +43,10 @@ impl Inner {
         length: u64,
         condition: &Condition,
         seal: &Seal,
+        sums: Sums,
     ) -> Result<Outcome, Failure> {
-        let (upload, named) = self.create(write, seal).await?;
-        let result = match self.parts(write, length, &upload).await {
+        let (upload, named) = self.create(write, seal, sums).await?;
+        let result = match self.parts(write, length, &upload, sums).await {
             Ok(sent) => {
                 let of_parts = sent.iter().map(|part| part.named.clone()).reduce(Option::and);
                 let parts = sent.into_iter().map(|part| part.part).collect();
@@ -72,6 +74,7 @@ impl Inner {
         &self,
         write: &Write,
         seal: &Seal,
+        sums: Sums,
     ) -> Result<(String, Option<Sealed>), Failure> {
         let client = self.client(CREATE).await?;
         let answer = client
@@ -83,7 +86,7 @@ impl Inner {
             .set_ssekms_key_id(seal.key())
             .set_bucket_key_enabled(seal.bucket_key())
             .set_metadata(Some(write.metadata.clone()))
-            .set_checksum_algorithm(self.sums_parts().then_some(ChecksumAlgorithm::Crc32))
+            .set_checksum_algorithm((sums == Sums::Checksum).then_some(ChecksumAlgorithm::Crc32))
             .send()
             .await
             .map_err(|error| Failure::new(CREATE, &error))?;
@@ -94,7 +97,13 @@ impl Inner {
 
     /// Sends all parts, a few at a time. After a failure no further part is begun, but those on
     /// their way are waited for: a part that arrives after the upload was ended may stay behind.
-    async fn parts(&self, write: &Write, length: u64, upload: &str) -> Result<Vec<Sent>, Failure> {
+    async fn parts(
+        &self,
+        write: &Write,
+        length: u64,
+        upload: &str,
+        sums: Sums,
+    ) -> Result<Vec<Sent>, Failure> {
         let size = write.payload.len();
         let failed = AtomicBool::new(false);
         let count = size.div_ceil(length).max(1);
@@ -107,7 +116,7 @@ impl Inner {
                     }
                     let start = n.saturating_mul(length);
                     let range = start..start.saturating_add(length).min(size);
-                    let sent = self.part(write, upload, n + 1, range).await;
+                    let sent = self.part(write, upload, n + 1, range, sums).await;
                     failed.fetch_or(sent.is_err(), Ordering::Relaxed);
                     Some(sent)
                 }
@@ -125,8 +134,10 @@ impl Inner {
         upload: &str,
         number: u64,
         range: std::ops::Range<u64>,
+        sums: Sums,
     ) -> Result<Sent, Failure> {
         let client = self.client(PART).await?;
+        let sum = Sum::of_part(self, PART, &write.payload, range.clone(), sums).await?;
         let length = range.end - range.start;
         let number = i32::try_from(number).map_err(|_| Failure::unreadable(PART))?;
         let answer = client
@@ -136,7 +147,8 @@ impl Inner {
             .upload_id(upload)
             .part_number(number)
             .set_expected_bucket_owner(self.owner())
-            .set_checksum_algorithm(self.sums_parts().then_some(ChecksumAlgorithm::Crc32))
+            .set_checksum_crc32(sum.crc32)
+            .set_content_md5(sum.md5)
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body::section(&write.payload, range, &self.engine))
             .customize()

@@ -1,6 +1,6 @@
 //! Finding out what the bucket can do, by doing it.
 
-use std::{collections::HashMap, sync::atomic::Ordering, time::SystemTime};
+use std::{collections::HashMap, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -8,7 +8,7 @@ use futures_util::future::join;
 use super::{
     Inner,
     encryption::Encryption,
-    keys,
+    keys, read,
     write::{Answer, Condition, Outcome, TRIES, Write, nonce},
 };
 use crate::store::{Abilities, Payload, StoreError};
@@ -19,25 +19,28 @@ const UPLOAD: &str = "CompleteMultipartUpload";
 const BODY: &[u8] = b"registry-mirror\n";
 
 impl Inner {
-    /// Tries one object, writers who race for one key, and an upload in two parts, reads back, and
-    /// removes it all. What was found before is tried afresh; until that has ended, all others
-    /// write by what is known of the bucket's encryption.
+    /// Tries one object, writers who race for one key, and an upload in two parts, each as content
+    /// is written, reads back, and removes it all. What was found before is tried afresh; until that
+    /// has ended, all others write by what is known of the bucket's encryption. While what an
+    /// earlier trial wrote cannot be removed, only its small object is written, over itself.
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
-        self.conditional.store(true, Ordering::Relaxed);
+        let keys =
+            ["object", "race", "parts"].map(|what| keys::probe(&format!("{}-{what}", self.run)));
+        self.learned.forget();
+        let stuck = super::lock(&self.stuck).clone();
         let encryption = self.encryption.afresh(super::lock(&self.key_is).clone());
-        let name = nonce();
-        let keys = ["object", "race", "parts"].map(|what| keys::probe(&format!("{name}-{what}")));
-        let result = self.try_out(&encryption, &keys).await;
+        let result = match stuck {
+            Some(abilities) => self.write_over(&encryption, &keys[0], abilities).await,
+            None => self.try_out(&encryption, &keys).await,
+        };
         self.encryption.adopt(&encryption, result.is_ok());
         let removed = self.delete_all(&keys).await;
         let abilities = result?;
-        match removed {
-            // It can be written to and read all the same.
-            Err(why @ StoreError::Denied { .. }) => {
-                Ok(Abilities { cannot_remove: Some(why), ..abilities })
-            }
-            removed => removed.map(|()| abilities),
-        }
+        // The store can be written to and read all the same.
+        let cannot_remove = removed.err().filter(|why| !why.retryable());
+        let abilities = Abilities { cannot_remove, ..abilities };
+        *super::lock(&self.stuck) = abilities.cannot_remove.is_some().then(|| abilities.clone());
+        Ok(abilities)
     }
 
     /// Removes what probes left behind that ended before `old`, and too soon.
@@ -56,6 +59,18 @@ impl Inner {
         }
     }
 
+    /// Tries whether the store still takes writes, where an earlier trial found `abilities` and its
+    /// objects could not be removed.
+    async fn write_over(
+        &self,
+        encryption: &Encryption,
+        object: &str,
+        abilities: Abilities,
+    ) -> Result<Abilities, StoreError> {
+        let outcome = self.sealed_by(encryption, &small(object), Condition::Always).await?;
+        Ok(Abilities { encryption: done(PUT, outcome)?.encryption, ..abilities })
+    }
+
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
         self.delete(keys).await?.map_or(Ok(()), |refused| Err(refused.why))
     }
@@ -67,13 +82,19 @@ impl Inner {
     ) -> Result<Abilities, StoreError> {
         let whole = small(object);
         let mut outcome = self.sealed_by(encryption, &whole, Condition::Absent).await?;
+        // An earlier trial failed, and could not remove it.
+        if matches!(outcome, Outcome::Unmet)
+            && let Some(seen) = self.look(object).await?
+        {
+            outcome = self.sealed_by(encryption, &whole, Condition::Is(seen.etag)).await?;
+        }
         let conditional = !matches!(outcome, Outcome::Unconditional);
         if !conditional {
             outcome = self.sealed_by(encryption, &whole, Condition::Always).await?;
         }
         let written = done(PUT, outcome)?;
         if !conditional {
-            self.found_unconditional();
+            self.learned.found_unconditional();
         }
         let read = self.small(object, BODY.len() as u64).await?;
         if read.is_none_or(|read| read.bytes != BODY) {
@@ -148,7 +169,10 @@ fn small(key: &str) -> Write {
         key: key.to_owned(),
         payload: Payload::Bytes(Bytes::from_static(BODY)),
         sha256: None,
-        metadata: HashMap::new(),
+        metadata: HashMap::from([
+            (read::VERIFIED.to_owned(), read::YES.to_owned()),
+            (read::MEDIA_TYPE.to_owned(), "text/plain".to_owned()),
+        ]),
         parts: None,
     }
 }

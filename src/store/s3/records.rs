@@ -72,7 +72,7 @@ impl Records for S3 {
 
 impl Inner {
     async fn record(&self, write: &Write, when: When) -> Result<Written, StoreError> {
-        let mut conditional = self.is_conditional();
+        let mut conditional = self.learned.is_conditional();
         for attempt in 0..TRIES {
             let mut condition = match &when {
                 When::Always => Condition::Always,
@@ -89,7 +89,7 @@ impl Inner {
             match self.sealed(write, condition).await? {
                 Outcome::Done(answer) => {
                     if !conditional {
-                        self.found_unconditional();
+                        self.learned.found_unconditional();
                     }
                     return Ok(Written::Done(version(PUT, answer.etag)?));
                 }

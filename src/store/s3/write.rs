@@ -1,6 +1,6 @@
 //! Writes, each under a condition and with the encryption that is wanted.
 
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use aws_lc_rs::rand;
 use aws_smithy_types::base64;
@@ -11,6 +11,7 @@ use super::{
     failure::Failure,
     keys,
     read::{self, Seen},
+    sums::{Sum, Sums},
 };
 use crate::{
     oci::Algorithm,
@@ -49,7 +50,7 @@ impl Condition {
 pub(super) struct Write {
     pub(super) key: String,
     pub(super) payload: Payload,
-    /// The payload's SHA-256 in base64, by which S3 refuses any other bytes.
+    /// The payload's SHA-256 in base64, if it is known; else it is made when it is needed.
     pub(super) sha256: Option<String>,
     pub(super) metadata: HashMap<String, String>,
     /// The length of a part, for what is written in parts.
@@ -97,7 +98,7 @@ impl Inner {
                 && seen.info.meta.verified
                 && self.encryption.accepts(seen.info.encryption.as_ref())
         };
-        let mut conditional = self.is_conditional();
+        let mut conditional = self.learned.is_conditional();
         let mut condition = Condition::Absent;
         for attempt in 0..TRIES {
             if condition == Condition::Absent && !conditional {
@@ -109,7 +110,7 @@ impl Inner {
             match self.sealed(&write, condition.clone()).await? {
                 Outcome::Done(_) => {
                     if !conditional {
-                        self.found_unconditional();
+                        self.learned.found_unconditional();
                     }
                     return Ok(Put::Stored);
                 }
@@ -168,9 +169,7 @@ impl Inner {
         let mut plain: Option<String> = None;
         loop {
             let end = match encryption.seal() {
-                Ok(seal) => {
-                    self.once(encryption, write, &condition, &seal).await.map(|end| (end, seal))
-                }
+                Ok(seal) => self.once(encryption, write, &condition, seal).await,
                 Err(error) => Err(error),
             };
             let end = match end {
@@ -218,52 +217,17 @@ impl Inner {
         }
     }
 
-    /// One try.
-    async fn once(
-        &self,
-        encryption: &Encryption,
-        write: &Write,
-        condition: &Condition,
-        seal: &Seal,
-    ) -> Result<Outcome, StoreError> {
-        let result = match write.parts {
-            Some(length) => self.put_in_parts(write, length, condition, seal).await,
-            None => self.put_whole(write, condition, seal).await.map(Outcome::Done),
-        };
-        let failure = match result {
-            Ok(outcome) => return Ok(outcome),
-            Err(failure) => failure,
-        };
-        let conditional = *condition != Condition::Always;
-        let by_encryption = encryption.may_be_why(seal) && failure.may_be_of_encryption();
-        if conditional && (by_encryption || failure.is_unknown_feature()) {
-            return Ok(Outcome::Unconditional);
-        }
-        if by_encryption {
-            let (bucket, code) = (&self.bucket.name, failure.code());
-            let error = encryption.give_up();
-            tracing::error!(bucket, code, "{error}");
-            return Err(error);
-        }
-        // An `If-Match` on what is not there is 404 at AWS and 412 elsewhere.
-        let gone = failure.is_absent() && matches!(condition, Condition::Is(_));
-        if failure.is_race() {
-            Ok(Outcome::Raced)
-        } else if failure.is_condition() || gone {
-            Ok(Outcome::Unmet)
-        } else {
-            Err(failure.into())
-        }
-    }
-
-    async fn put_whole(
+    /// Writes by one call.
+    pub(super) async fn put_whole(
         &self,
         write: &Write,
         condition: &Condition,
         seal: &Seal,
+        sums: Sums,
     ) -> Result<Answer, Failure> {
         let client = self.client(PUT).await?;
         let length = write.payload.len();
+        let sum = Sum::of_whole(self, PUT, &write.payload, sums, write.sha256.clone()).await?;
         let answer = client
             .put_object()
             .bucket(&self.bucket.name)
@@ -275,7 +239,8 @@ impl Inner {
             .set_ssekms_key_id(seal.key())
             .set_bucket_key_enabled(seal.bucket_key())
             .set_metadata(Some(write.metadata.clone()))
-            .set_checksum_sha256(write.sha256.clone())
+            .set_checksum_sha256(sum.sha256)
+            .set_content_md5(sum.md5)
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body::section(&write.payload, 0..length, &self.engine))
             .customize()
@@ -287,17 +252,6 @@ impl Inner {
             encryption: sealed(answer.server_side_encryption(), answer.ssekms_key_id()),
             etag: answer.e_tag.unwrap_or_default(),
         })
-    }
-
-    /// Whether conditional writes are worth sending.
-    pub(super) fn is_conditional(&self) -> bool {
-        self.conditional.load(Ordering::Relaxed)
-    }
-
-    /// A write went through without a condition that did not with one: remembered until the next
-    /// probe.
-    pub(super) fn found_unconditional(&self) {
-        self.conditional.store(false, Ordering::Relaxed);
     }
 
     /// Waits before a race is tried again: longer each time, and not in step with the others.

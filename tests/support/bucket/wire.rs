@@ -22,7 +22,7 @@ use s3s::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET, cloud, place};
+use super::{Bucket, CREDENTIALS, Fault, NAME, SECRET, cloud, place, quirks};
 
 /// The connection broke.
 #[derive(Debug)]
@@ -80,12 +80,13 @@ impl Door {
     async fn answer(&self, mut request: s3s::HttpRequest) -> Result<s3s::HttpResponse, Broken> {
         let operation = operation(&request);
         let owner = request.headers().get("x-amz-expected-bucket-owner");
-        let (fault, owned) = {
+        let (fault, owned, refused) = {
             let mut state = self.bucket.state();
             let named = owner.map_or(!state.must_name_owner, |asked| {
                 state.owner.as_ref().is_none_or(|is| asked == is)
             });
-            (state.count(operation), state.owner.is_none() || named)
+            let refused = quirks::refusal(&state.quirks, operation, request.headers());
+            (state.count(operation), state.owner.is_none() || named, refused)
         };
         let is_head = request.method() == http::Method::HEAD;
         let is_aside = cloud::operation(&request).is_some();
@@ -94,7 +95,13 @@ impl Door {
             None if !owned && operation != "CreateBucket" && !is_aside => {
                 Ok(refusal(403, "AccessDenied", is_head))
             }
-            None => self.done(operation, request).await,
+            None => match refused {
+                Some((status, code)) => {
+                    let _ = request.body_mut().store_all_limited(usize::MAX).await;
+                    Ok(refusal(status, code, is_head))
+                }
+                None => self.done(operation, request).await,
+            },
             Some(Fault::Status(status, code)) if is_aside => {
                 Ok(cloud::failed(operation, status, code))
             }

@@ -55,7 +55,7 @@ impl Inner {
     }
 
     /// How what is written is encrypted by default. At AWS there always is a rule.
-    pub(super) async fn encryption_rule(
+    pub(in super::super) async fn encryption_rule(
         &self,
         client: &Client,
     ) -> Result<Option<ServerSideEncryptionRule>, Failure> {
