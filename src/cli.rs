@@ -7,6 +7,10 @@ use clap::{
     error::{ContextKind, ContextValue, Error, ErrorKind},
 };
 
+mod cache;
+
+pub use cache::CacheAction;
+
 /// Where the inventory is when nobody says otherwise.
 pub const INVENTORY: &str = "/etc/registry-mirror/inventory";
 
@@ -165,92 +169,6 @@ pub struct Cache {
     /// What to do.
     #[command(subcommand)]
     pub action: CacheAction,
-}
-
-/// What to do with the cache.
-#[derive(Clone, Debug, Subcommand)]
-pub enum CacheAction {
-    /// List images, or those that a name, a tag or a digest means
-    Ls {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-        /// `name`, `name:tag`, `name@digest` or a digest
-        image: Option<String>,
-    },
-    /// Tell how much there is, by repository and in all
-    Du {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Take images away, and of their content what no other image needs
-    Purge {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-        /// `name`, `name:tag`, `name@digest` or a digest
-        #[arg(required = true)]
-        images: Vec<String>,
-        /// Only tell what would go
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Read and hash what is kept; what is wrong is dropped, and fetched anew when it is wanted
-    Verify {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-        /// `name`, `name:tag`, `name@digest` or a digest [default: everything]
-        image: Option<String>,
-    },
-    /// Clean up now: what is marked goes, what is unused is marked
-    Gc {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-        /// Only tell what would go, and why
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Write down for `registry:2` what it needs to serve what is in use: the way back
-    Links {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Pull images, so that they are there when a job wants them
-    Warm {
-        /// What is common to all commands.
-        #[command(flatten)]
-        options: Options,
-        /// `name`, `name:tag` or `name@digest`
-        images: Vec<String>,
-        /// A list, an image a line
-        #[arg(long, value_name = "LIST")]
-        file: Option<PathBuf>,
-        /// Platforms such as `linux/arm64`, of images that have several [default: this machine's]
-        #[arg(long = "platform", value_delimiter = ',', value_name = "OS/ARCH")]
-        platforms: Vec<String>,
-    },
-}
-
-impl CacheAction {
-    /// What stands after the action.
-    fn options(&self) -> &Options {
-        match self {
-            Self::Ls { options, .. }
-            | Self::Du { options }
-            | Self::Purge { options, .. }
-            | Self::Verify { options, .. }
-            | Self::Gc { options, .. }
-            | Self::Links { options }
-            | Self::Warm { options, .. } => options,
-        }
-    }
 }
 
 /// Options of `validate`.

@@ -14,7 +14,7 @@ use registry_mirror::{
     mirror::{Blob, ByteRange, CutOff, Manifest, Mirror, Node, Parts, Refusal, Want},
     oci::{Digest, Name, Reference},
     settings::{Private, Settings, Size},
-    store::{Store, fs::Fs},
+    store::{Layout, Store, fs::Fs},
     telemetry::Metrics,
 };
 use tempfile::TempDir;
@@ -72,6 +72,7 @@ impl Bench {
             far: far.clone(),
             near: near.clone().map(|near| near as Arc<dyn Store>),
             records: far.clone(),
+            layout: Layout::default(),
             upstream: script.clone(),
             settings: settings.clone(),
             node: Arc::new(Node::new(vec!["node-1".into()])),

@@ -47,9 +47,12 @@ fn open(bucket: &Bucket) -> S3 {
     open_as(bucket, settings(), tuning())
 }
 
+/// A store as it is once the bucket was looked at, which happens at the start.
 async fn store() -> (Bucket, Arc<dyn Store>) {
     let bucket = Bucket::new();
     let s3 = open(&bucket);
+    s3.tenancy().await.unwrap();
+    bucket.reset_calls();
     (bucket, Arc::new(s3))
 }
 
@@ -91,6 +94,7 @@ mod quirks;
 mod real;
 mod served;
 mod sweep;
+mod tenancy;
 
 fn blob() -> Meta {
     Meta { media_type: None, verified: true }

@@ -39,10 +39,8 @@ impl NoAnswer {
 /// Does what is asked for. 0: all is as it should be; 1: it is not; 2: nobody can tell.
 pub(super) fn run(asked: &cli::Cache, settings: Settings) -> ExitCode {
     let ended = job(&asked.action).and_then(|job| {
-        if let Job::Purge { images, dry_run: false } = &job
-            && !show::is_sure(images, &asked.action)
-        {
-            return Err(NoAnswer::new("nothing is purged", "answer `yes`, or give `--yes`"));
+        if !show::is_sure(&job, &asked.action) {
+            return Err(NoAnswer::new("nothing is done", "answer `yes`, or give `--yes`"));
         }
         let screen = Screen::new(asked.json);
         match running(&settings)? {
@@ -75,6 +73,7 @@ fn job(action: &CacheAction) -> Result<Job, NoAnswer> {
             Job::Verify { image: image.as_deref().map(read).transpose()? }
         }
         CacheAction::Gc { dry_run, .. } => Job::Clean { dry_run: *dry_run },
+        CacheAction::Adopt { .. } => Job::Adopt,
         CacheAction::Links { .. } => Job::HandBack,
         CacheAction::Warm { images, file, platforms, .. } => {
             let mut all = images.clone();

@@ -246,6 +246,7 @@ pub(super) fn mirror(
         far: stores.far,
         near: stores.near,
         records: stores.records,
+        layout: stores.layout,
         upstream,
         settings,
         node: Arc::new(node),

@@ -46,6 +46,14 @@ impl Sizes {
     }
 }
 
+impl Sizes {
+    /// Forgets all of them.
+    pub(super) fn forget(&self) {
+        self.known.clear();
+        self.missing.clear();
+    }
+}
+
 impl Inner {
     pub(super) async fn blob(
         self: Arc<Self>,
@@ -205,7 +213,7 @@ impl Inner {
 
     /// The blob's length, without moving a body.
     async fn blob_head(
-        &self,
+        self: &Arc<Self>,
         name: &Name,
         key: &Key,
         range: Option<ByteRange>,

@@ -22,7 +22,10 @@ mod wanted;
 mod warm;
 
 use super::{Inner, Mirror, Step, SweepError};
-use crate::{clock::from_unix, store::StoreError};
+use crate::{
+    clock::from_unix,
+    store::{StoreError, Tenancy},
+};
 
 pub use wanted::{BadImage, Image};
 
@@ -54,6 +57,8 @@ pub enum Job {
         /// Only tell what would go.
         dry_run: bool,
     },
+    /// Say that all content of the bucket is a mirror's.
+    Adopt,
     /// Write down for `registry:2` what it needs to serve what is in use.
     HandBack,
     /// Pull images, so that they are there.
@@ -176,12 +181,16 @@ impl Mirror {
     /// Does a job. The last line is [`Line::Done`] or [`Line::Failed`]. To be run on the engine.
     pub async fn run(&self, job: Job, tell: Listen<'_>) {
         let inner: &Arc<Inner> = &self.inner;
+        if let Some(why) = inner.hosted_now(&job).await {
+            tell(Line::Fault { what: why });
+        }
         let ended = match job {
             Job::List { image } => inner.list_images(image.as_ref(), tell).await,
             Job::Usage => inner.tell_usage(tell).await,
             Job::Purge { images, dry_run } => inner.purge(&images, dry_run, tell).await,
             Job::Verify { image } => inner.verify(image.as_ref(), tell).await,
             Job::Clean { dry_run } => inner.clean(dry_run, tell).await,
+            Job::Adopt => inner.adopt(tell).await,
             Job::HandBack => inner.hand_back(tell).await,
             Job::Warm { images, platforms } => self.warm(&images, &platforms, tell).await,
         };
@@ -192,6 +201,37 @@ impl Mirror {
 }
 
 impl Inner {
+    /// What to say before a job about a bucket that hosts a registry's images.
+    async fn hosted_now(&self, job: &Job) -> Option<String> {
+        if matches!(job, Job::Adopt | Job::Warm { .. }) {
+            return None;
+        }
+        // Where nobody can tell, the job meets the same failure.
+        let _ = self.keeper.look_at_tenancy().await;
+        let why = self.keeper.hosted()?;
+        let hint = why.hint().unwrap_or_default();
+        Some(format!("{why}: {hint}"))
+    }
+
+    /// Takes all content of the bucket for a mirror's from now on.
+    async fn adopt(&self, tell: Listen<'_>) -> Result<(), Stopped> {
+        let was_hosted = matches!(
+            self.keeper.look_at_tenancy().await?,
+            Tenancy::Registry { .. } | Tenancy::Unclaimed
+        );
+        self.parts.far.adopt(self.parts.node.id()).await?;
+        if was_hosted {
+            self.begin_anew().await?;
+        }
+        self.keeper.look_at_tenancy().await?;
+        let summary =
+            "all content of the bucket is a mirror's from now on, and is cleaned up when \
+                       nobody used it for `expire_after`"
+                .into();
+        tell(Line::Done { summary, fine: true });
+        Ok(())
+    }
+
     async fn clean(&self, dry_run: bool, tell: Listen<'_>) -> Result<(), Stopped> {
         let step = |step: Step| match step {
             Step::Walked { parts, of, left } => tell(Line::Progress {

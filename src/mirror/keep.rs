@@ -23,6 +23,7 @@ use crate::{
 mod far;
 mod mend;
 mod noted;
+mod tenancy;
 mod trial;
 
 pub(super) use far::Outside;
@@ -57,6 +58,8 @@ struct Shared {
     refused: Mutex<Option<String>>,
     /// Why the last write of a record was refused, if it was.
     refused_record: Mutex<Option<String>>,
+    /// Why the shared store is not used for content, if a registry hosts images there.
+    hosted: Mutex<Option<StoreError>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
     /// Whether something is left to do about the place where the shared store keeps things.
@@ -181,6 +184,8 @@ impl Keeper {
         }
         let far = match self.upload(key, payload.clone(), meta).await {
             Ok(_) => true,
+            // Said once, and no reason to try again with each copy.
+            Err(StoreError::Hosted { .. }) => false,
             Err(error) => {
                 let hint = error.hint();
                 tracing::warn!(%error, hint, digest = %key.digest, "the shared store does not take it");
@@ -199,7 +204,10 @@ impl Keeper {
             true => self.replace_damaged(key, payload, meta).await,
             false => self.far.put(key, payload, meta).await,
         };
-        self.note_write(put.as_ref().err());
+        match &put {
+            Err(error @ StoreError::Hosted { .. }) => self.note_hosted(Some(error)),
+            put => self.note_write(put.as_ref().err()),
+        }
         put
     }
 
@@ -219,8 +227,9 @@ impl Keeper {
 
     fn count_refusals(&self) {
         let is_refused = |why: &Mutex<Option<String>>| lock(why).is_some();
-        let Shared { refused, refused_record, .. } = &*self.shared;
-        self.metrics.store_refuses(is_refused(refused) || is_refused(refused_record));
+        let Shared { refused, refused_record, hosted, .. } = &*self.shared;
+        let refuses = is_refused(refused) || is_refused(refused_record) || lock(hosted).is_some();
+        self.metrics.store_refuses(refuses);
     }
 
     fn postpone(&self, key: &Key, meta: &Meta) {
@@ -267,7 +276,8 @@ impl Keeper {
         let Some(found) = self.near(key).await else { return true };
         let Body::File(file, range) = found.body else { return true };
         let payload = Payload::File { file, len: range.end };
-        self.upload(key, payload, meta).await.is_ok()
+        let put = self.upload(key, payload, meta).await;
+        matches!(put, Ok(_) | Err(StoreError::Hosted { .. }))
     }
 
     /// How many bytes the copies on this node's disk take.
@@ -275,12 +285,17 @@ impl Keeper {
         self.near.as_ref().map_or(0, Copies::bytes)
     }
 
-    /// Takes content away, here and from the shared store.
-    pub(super) async fn drop(&self, key: &Key) -> Result<(), StoreError> {
-        let near = match &self.near {
+    /// Takes content away from this node's disk.
+    pub(super) async fn drop_near(&self, key: &Key) -> Result<(), StoreError> {
+        match &self.near {
             Some(near) => near.forget(key).await,
             None => Ok(()),
-        };
+        }
+    }
+
+    /// Takes content away, here and from the shared store.
+    pub(super) async fn drop(&self, key: &Key) -> Result<(), StoreError> {
+        let near = self.drop_near(key).await;
         self.far.remove(std::slice::from_ref(key)).await?;
         near
     }
@@ -303,10 +318,7 @@ impl Keeper {
     /// Forgets content that turned out to be wrong.
     pub(super) async fn forget(&self, key: &Key) {
         self.suspect(key);
-        let near = match &self.near {
-            Some(near) => near.forget(key).await,
-            None => Ok(()),
-        };
+        let near = self.drop_near(key).await;
         let far = self.remove_damaged(key).await;
         for error in [near, far].into_iter().filter_map(Result::err) {
             let hint = error.hint();
@@ -344,7 +356,9 @@ impl Keeper {
 
     /// Why the shared store fails, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
-        let why = self.failing().or_else(|| lock(&self.shared.refused_record).clone())?;
+        let hosted = || lock(&self.shared.hosted).as_ref().map(ToString::to_string);
+        let record = || lock(&self.shared.refused_record).clone();
+        let why = self.failing().or_else(hosted).or_else(record)?;
         Some(match lock(&self.shared.key).as_ref() {
             Some(key) => format!("{why}; {key}"),
             None => why,

@@ -69,6 +69,14 @@ impl Listings {
     }
 }
 
+impl Listings {
+    /// Forgets all of them.
+    pub(super) fn forget(&self) {
+        self.known.clear();
+        self.missing.clear();
+    }
+}
+
 impl Inner {
     pub(super) async fn listing(
         self: Arc<Self>,

@@ -77,6 +77,12 @@ impl Manifests {
         self.known.remove(key);
     }
 
+    /// Forgets all of them.
+    pub(super) fn forget_all(&self) {
+        self.known.clear();
+        self.missing.clear();
+    }
+
     /// The bytes of a manifest that is in memory.
     pub(super) fn bytes(&self, key: &Key) -> Option<Bytes> {
         self.known.peek(key).map(|kept| kept.bytes.clone())
@@ -258,7 +264,11 @@ impl Inner {
         Ok((self.keep_manifest(&key.area, manifest), Verdict::Fetched))
     }
 
-    fn manifest_refused(&self, missing: (Name, Digest), error: UpstreamError) -> Refusal {
+    fn manifest_refused(
+        self: &Arc<Self>,
+        missing: (Name, Digest),
+        error: UpstreamError,
+    ) -> Refusal {
         match error {
             UpstreamError::Unknown => {
                 let until = self.parts.clock.now() + self.parts.settings.load().not_found_ttl.0;

@@ -15,13 +15,14 @@ use crate::{
     clock::Clock,
     oci::{Digest, Name, Reference},
     settings::Settings,
-    store::{Area, Key, Records, Store},
+    store::{Area, Key, Layout, Records, Store},
     telemetry::{Metrics, Tier},
     upstream::{Trust, Upstream, UpstreamError},
 };
 
 mod alone;
 mod answer;
+mod background;
 mod blobs;
 mod buffer;
 mod copies;
@@ -29,10 +30,12 @@ mod fill;
 mod flight;
 mod jobs;
 mod keep;
+mod layout;
 mod listings;
 mod manifests;
 mod node;
 mod once;
+mod places;
 mod reader;
 mod refuse;
 mod relay;
@@ -58,9 +61,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the store may take over a record before the upstream is asked instead.
 const RECORD_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long after a failure of the store it is tried again.
-const PROBE_AGAIN: Duration = Duration::from_secs(30);
-
 /// What a mirror is made of.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -70,6 +70,8 @@ pub struct Parts {
     pub near: Option<Arc<dyn Store>>,
     /// Tags, verdicts and whatever else is small and changes.
     pub records: Arc<dyn Records>,
+    /// Paths of what belongs to the upstream's repositories; the stores' own.
+    pub layout: Layout,
     /// Where things come from.
     pub upstream: Arc<dyn Upstream>,
     /// What the program is told to be; looked at anew for each request.
@@ -249,6 +251,19 @@ impl Mirror {
         self.inner.would_sweep(tell).await
     }
 
+    /// Takes in settings that have changed. Of another upstream nothing is known that was found out
+    /// of the one before.
+    pub fn follow(&self, settings: &Settings) {
+        let inner = &self.inner;
+        if inner.parts.layout.follow(&settings.upstream_url) {
+            inner.verdicts.forget();
+            inner.tags.forget();
+            inner.listings.forget();
+            inner.sizes.forget();
+            inner.manifests.forget_all();
+        }
+    }
+
     /// What works and what does not.
     pub fn health(&self) -> Health {
         let inner = &self.inner;
@@ -256,41 +271,6 @@ impl Mirror {
             store: inner.keeper.trouble(),
             upstream: inner.upstream_trouble(),
             spool: lock(&inner.spool_trouble).clone(),
-        }
-    }
-
-    /// Tries the shared store and asks the upstream for what is free of its limit, so that the log and
-    /// [`Self::health`] say early what does not work. Goes on for ever: tries the store again while
-    /// it fails, so that its return is noticed without a client, keeps the copies on the disk within
-    /// their bounds, reports use, and cleans up when that is due. To be run on the engine.
-    pub async fn watch(&self) {
-        tokio::join!(self.keep_watch(), self.inner.keep_reporting(), self.inner.keep_clean());
-    }
-
-    async fn keep_watch(&self) {
-        let keeper = &self.inner.keeper;
-        if let Some(error) = self.inner.try_upstream().await {
-            tracing::warn!(%error, "the upstream cannot be reached; what is kept is served");
-        }
-        let mut tried = false;
-        loop {
-            if !tried || keeper.is_to_be_tried() {
-                match keeper.probe().await {
-                    Ok(abilities) => {
-                        let encryption = abilities.encryption.map(|sealed| sealed.to_string());
-                        let encryption = encryption.as_deref().unwrap_or("none");
-                        let conditional = abilities.conditional;
-                        tracing::info!(encryption, conditional, "the store can be written to");
-                    }
-                    Err(error) => {
-                        let hint = error.hint();
-                        tracing::warn!(%error, hint, "the store cannot be written to; pulls go on");
-                    }
-                }
-                tried = true;
-            }
-            keeper.tidy().await;
-            tokio::time::sleep(PROBE_AGAIN).await;
         }
     }
 

@@ -27,7 +27,7 @@ use super::{Inner, lock};
 use crate::{
     clock::{from_unix, to_unix},
     settings::{Settings, StoreKind},
-    store::Key,
+    store::{Key, StoreError},
 };
 use error::is_full;
 use lease::{Hold, Lease};
@@ -125,6 +125,9 @@ pub enum HeldBack {
     /// An old `registry:2` still uses the bucket, and tells nobody what it uses.
     #[error("another registry wrote to the bucket {0} s ago")]
     OtherWriter(u64),
+    /// The bucket hosts the images of a registry.
+    #[error("{0}")]
+    Hosted(StoreError),
 }
 
 /// How a clean-up ended.
@@ -157,6 +160,7 @@ impl Inner {
         if let Err(error) = self.report_use().await {
             tracing::debug!(%error, "use that is not reported yet counts all the same");
         }
+        self.settle_layout().await?;
         let mut lease = if self.may_lease(&settings).await? {
             let (store, records) = (self.parts.far.clone(), self.parts.records.clone());
             let term = state::term(&settings);
@@ -223,7 +227,11 @@ impl Inner {
         let mut walk = Walk::new(self, tell, now, state.since);
         walk.hold = hold;
         walk.writes = true;
-        walk.held_back = self.held_back(now).await?;
+        walk.held_back = self.hosted().await?;
+        walk.hold.keep().await?;
+        if walk.held_back.is_none() {
+            walk.held_back = self.held_back(now).await?;
+        }
         if walk.held_back.is_none() {
             walk.removable = state.removable(settings, now);
         }
@@ -279,7 +287,10 @@ impl Inner {
         let state = State::read(&*self.parts.records).await?;
         let now = walk::now(self).await?;
         let mut state = state.at(now);
-        let held_back = self.held_back(now).await?;
+        let held_back = match self.hosted().await? {
+            None => self.held_back(now).await?,
+            hosted => hosted,
+        };
         let _ = state.go_on(&settings, now);
         let nothing = |_| {};
         let reported = self.all_reported().await?;
@@ -291,6 +302,18 @@ impl Inner {
         walk.all(reported).await?;
         let Walk { left, removed, .. } = walk;
         Ok(Swept { left, removed, held_back, ..Swept::default() })
+    }
+
+    /// Lets use count from now on, for content that comes to be a mirror's: it has its full
+    /// `expire_after`.
+    pub(super) async fn begin_anew(&self) -> Result<(), SweepError> {
+        let _turn = self.sweeping.lock().await;
+        let now = walk::now(self).await?;
+        let mut state = State::read(&*self.parts.records).await?;
+        state.begin_anew(now);
+        state.write(&*self.parts.records).await?;
+        lock(&self.swept).take();
+        Ok(())
     }
 
     /// Counts what there is.
@@ -316,7 +339,13 @@ impl Inner {
         }
     }
 
-    /// Why nothing may be removed now, if that is so.
+    /// That the bucket hosts the images of a registry, if that is so.
+    async fn hosted(&self) -> Result<Option<HeldBack>, SweepError> {
+        self.keeper.look_at_tenancy().await?;
+        Ok(self.keeper.hosted().map(HeldBack::Hosted))
+    }
+
+    /// Why else nothing may be removed now, if that is so.
     async fn held_back(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         self.try_upstream().await;
         match self.upstream_fails() {

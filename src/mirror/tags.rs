@@ -78,6 +78,14 @@ impl Tags {
     }
 }
 
+impl Tags {
+    /// Forgets all of them.
+    pub(super) fn forget(&self) {
+        self.known.clear();
+        self.missing.clear();
+    }
+}
+
 impl Inner {
     /// What `tag` means: as last checked while that is fresh, else by one HEAD upstream, however
     /// many ask. While the upstream fails the last answer stands, up to `tag_max_stale`.

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
-use bytes::Bytes;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+
+mod record;
 
 use super::{
     Inner,
@@ -14,10 +14,10 @@ use super::{
     refuse::{refusal, why},
 };
 use crate::{
-    clock::{age, from_unix, to_unix},
+    clock::age,
     oci::{Name, Reference},
     settings::Private,
-    store::{Area, When},
+    store::Area,
     telemetry::Why,
     upstream::{Trust, UpstreamError, Visibility},
 };
@@ -44,17 +44,18 @@ pub(super) struct Access {
 #[derive(Clone, Copy, Debug)]
 struct Verdict {
     public: bool,
+    /// Whether the upstream denied what was found out before: it is asked again at once.
+    is_doubted: bool,
     checked_at: SystemTime,
     /// Not to be asked again before this.
     patience: SystemTime,
 }
 
-/// The record of a verdict.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    public: bool,
-    /// Seconds since 1970.
-    checked_at: u64,
+impl Verdict {
+    /// "Not public", found out at that time.
+    fn at(checked_at: SystemTime) -> Self {
+        Self { public: false, is_doubted: false, checked_at, patience: checked_at }
+    }
 }
 
 /// The verdicts on repositories.
@@ -62,11 +63,21 @@ struct Record {
 pub(super) struct Verdicts {
     known: Cache<Name, Verdict>,
     asking: Once<Name, Result<Verdict, UpstreamError>>,
+    /// Denials that could not be written down yet.
+    denials: record::Denials,
 }
 
 impl Verdicts {
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(REMEMBERED), asking: Once::new() }
+        let denials = record::Denials::default();
+        Self { known: Cache::new(REMEMBERED), asking: Once::new(), denials }
+    }
+}
+
+impl Verdicts {
+    /// Forgets all of them.
+    pub(super) fn forget(&self) {
+        self.known.clear();
     }
 }
 
@@ -104,7 +115,7 @@ impl Inner {
     ) -> Result<Verdict, Refusal> {
         let fresh = move |verdict: &Verdict, now| {
             let life = if verdict.public { PUBLIC } else { not_found_ttl };
-            age(now, verdict.checked_at) < life || now < verdict.patience
+            !verdict.is_doubted && (age(now, verdict.checked_at) < life || now < verdict.patience)
         };
         if let Some(verdict) = self.verdicts.known.get(name)
             && fresh(&verdict, self.parts.clock.now())
@@ -114,11 +125,7 @@ impl Inner {
         let ask = || {
             let (mirror, name, hint) = (self.clone(), name.clone(), hint.cloned());
             async move {
-                let known = match mirror.verdicts.known.get(&name) {
-                    Some(verdict) => Some(verdict),
-                    None => mirror.recorded_verdict(&name).await,
-                };
-                match known {
+                match mirror.known_verdict(&name).await {
                     Some(verdict) if fresh(&verdict, mirror.parts.clock.now()) => {
                         mirror.verdicts.known.insert(name, verdict);
                         Ok(verdict)
@@ -134,12 +141,36 @@ impl Inner {
         }
     }
 
+    /// What is known of `name`: a denial, or the newer of what is remembered and written down, since
+    /// another node may have found out more.
+    async fn known_verdict(&self, name: &Name) -> Option<Verdict> {
+        let is_denied = |known: &Option<Verdict>| known.is_some_and(|verdict| !verdict.public);
+        let remembered = self.verdicts.known.get(name);
+        if is_denied(&remembered) {
+            return remembered;
+        }
+        let recorded = self.recorded_verdict(name).await;
+        // It may have been denied meanwhile.
+        let remembered = self.verdicts.known.get(name);
+        if is_denied(&remembered) {
+            return remembered;
+        }
+        let is_newer = |a: &Verdict, b: &Verdict| a.checked_at >= b.checked_at;
+        match (remembered, recorded) {
+            (Some(remembered), Some(recorded)) if is_newer(&recorded, &remembered) => {
+                Some(recorded)
+            }
+            (remembered, recorded) => remembered.or(recorded),
+        }
+    }
+
     async fn find_out(
         self: &Arc<Self>,
         name: &Name,
         hint: Option<&Reference>,
         known: Option<Verdict>,
     ) -> Result<Verdict, UpstreamError> {
+        let asked = self.parts.clock.now();
         let asking = self.parts.upstream.visibility(name, hint);
         let answer = timeout(super::DEADLINE, asking)
             .await
@@ -161,56 +192,23 @@ impl Inner {
                 return Ok(verdict);
             }
         };
-        let verdict = Verdict { public, checked_at: now, patience: now };
-        self.verdicts.known.insert(name.clone(), verdict);
-        // Names that do not exist leave no trace in the store, only those that ceased to be public.
-        if public || known.is_some_and(|verdict| verdict.public) {
-            let record = Record { public, checked_at: to_unix(now) };
-            self.write_record(path(name), &record);
+        // What was denied since it was asked may have been so for being private since.
+        let is_late = |known: Verdict| known.is_doubted && known.checked_at > asked;
+        if public && self.verdicts.known.get(name).is_some_and(is_late) {
+            return Err(UpstreamError::passing("the upstream granted and denied the repository"));
         }
+        let verdict = Verdict { public, ..Verdict::at(asked) };
+        self.verdicts.known.insert(name.clone(), verdict);
+        self.record_verdict(name, public, asked);
         Ok(verdict)
     }
 
-    async fn recorded_verdict(&self, name: &Name) -> Option<Verdict> {
-        let record: Record = self.read_record(&path(name)).await?;
-        let checked_at = from_unix(record.checked_at);
-        Some(Verdict { public: record.public, checked_at, patience: checked_at })
-    }
-
     /// The upstream denied what its token service had granted: ask anew next time, and do not go by
-    /// what was found out before.
-    pub(super) fn doubt(&self, name: &Name) {
-        let long_ago = SystemTime::UNIX_EPOCH;
-        let verdict = Verdict { public: false, checked_at: long_ago, patience: long_ago };
+    /// what was found out before, here or on another node.
+    pub(super) fn doubt(self: &Arc<Self>, name: &Name) {
+        let now = self.parts.clock.now();
+        let verdict = Verdict { is_doubted: true, ..Verdict::at(now) };
         self.verdicts.known.insert(name.clone(), verdict);
+        self.record_verdict(name, false, now);
     }
-
-    /// Writes a small record, without anybody waiting for it.
-    pub(super) fn write_record(&self, path: String, value: &impl Serialize) {
-        let Ok(value) = serde_json::to_vec(value) else { return };
-        let (records, busy) = (self.parts.records.clone(), self.busy());
-        self.parts.engine.spawn(async move {
-            if let Err(error) = records.put(&path, Bytes::from(value), When::Always).await {
-                tracing::debug!(%error, path, "a record is not written");
-            }
-            drop(busy);
-        });
-    }
-
-    /// Reads a small record; none also where the store fails or is late.
-    pub(super) async fn read_record<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Option<T> {
-        let reading = timeout(super::RECORD_DEADLINE, self.parts.records.get(path));
-        match reading.await {
-            Ok(Ok(found)) => serde_json::from_slice(&found?.0).ok(),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, path, "a record cannot be read");
-                None
-            }
-            Err(_) => None,
-        }
-    }
-}
-
-fn path(name: &Name) -> String {
-    format!("repositories/{name}/_visibility")
 }

@@ -4,10 +4,7 @@
 use std::fmt::Write;
 
 use super::route::decode;
-use crate::oci::Tag;
-
-/// The names under which clients know Docker Hub.
-const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+use crate::oci::{Tag, authority, is_docker_hub};
 
 /// Which registries this mirror stands for, by the name that `?ns=` gives.
 #[derive(Clone, Debug)]
@@ -19,18 +16,13 @@ pub(super) struct Namespaces {
 impl Namespaces {
     /// Docker Hub, and the host of `upstream_url`.
     pub(super) fn of(upstream_url: &str) -> Self {
-        let authority = upstream_url.split_once("://").map(|(_, rest)| rest);
-        let upstream = authority
-            .and_then(|rest| rest.split(['/', '?', '#']).next())
-            .and_then(|authority| authority.rsplit('@').next())
-            .map(str::to_ascii_lowercase);
-        Self { upstream }
+        Self { upstream: authority(upstream_url) }
     }
 
     /// Whether this mirror answers for the registry called `ns`.
     pub(super) fn has(&self, ns: &str) -> bool {
         let ns = ns.to_ascii_lowercase();
-        HUB.contains(&ns.as_str()) || self.upstream.as_deref() == Some(&ns)
+        is_docker_hub(&ns) || self.upstream.as_deref() == Some(&ns)
     }
 }
 

@@ -39,7 +39,7 @@ impl Settings {
         each_field!(self, asked, changed:
             docker_image shared_secret shared_secret_previous docker_hub_username
             docker_hub_password bucket_name bucket_location bucket_encrypt bucket_encryption_key
-            bucket_create bucket_owner bucket_endpoint store data_path spool_size local_cache_size
+            bucket_create bucket_owner bucket_endpoint bucket_prefix store data_path spool_size local_cache_size
             blob_redirect tag_ttl tag_max_stale not_found_ttl tag_rules expire_after max_size
             cleanup_interval sweeper listen_address listen_port admin_address drain_delay drain_timeout tls
             tls_certificate tls_private_key domain url upstream_url upstream_ca upstream_proxy

@@ -65,6 +65,7 @@ pub(super) fn coerce(kind: Kind, node: &Node, directory: &Path) -> Json {
         | Kind::Proxy
         | Kind::Domain
         | Kind::Bucket
+        | Kind::KeyPrefix
         | Kind::Account => as_written(node),
     }
 }

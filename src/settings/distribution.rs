@@ -62,6 +62,10 @@ fn s3(settings: &Settings) -> Json {
         s3.insert("regionendpoint".into(), settings.bucket_endpoint.as_str().into());
         s3.insert("secure".into(), settings.bucket_endpoint.starts_with("https:").into());
     }
+    let prefix = settings.bucket_prefix.trim_matches('/');
+    if !prefix.is_empty() {
+        s3.insert("rootdirectory".into(), format!("/{prefix}").into());
+    }
     s3.insert("v4auth".into(), true.into());
     s3.into()
 }

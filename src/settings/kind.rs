@@ -47,6 +47,9 @@ pub enum Kind {
     Domain,
     /// The name of a bucket. Empty: none.
     Bucket,
+    /// Beginning of the keys of a bucket: components of letters, digits and a few signs, with slashes
+    /// between them. Empty: none.
+    KeyPrefix,
     /// The number of an AWS account, twelve digits, or empty.
     Account,
     /// A list of host names; `*.` in front matches every name below.
@@ -86,6 +89,11 @@ impl Kind {
             Self::Proxy => "the address of a proxy, such as `http://10.0.0.1:3128`".into(),
             Self::Domain => "a host name, such as `registry-mirror.example.com`".into(),
             Self::Bucket => "a bucket name: 3 to 63 of `a-z`, `0-9`, `-` and `.`".into(),
+            Self::KeyPrefix => {
+                "a prefix of keys, such as `mirrors/docker-hub`: letters, digits and \
+                                `!_.*'()-`, with single slashes between"
+                    .into()
+            }
             Self::Account => "the twelve digits of an AWS account, in quotes".into(),
             Self::Hosts => "a list of host names, each without scheme and port".into(),
             Self::Peers => "a list of `host:port`".into(),
@@ -111,6 +119,7 @@ impl Kind {
             Self::Upstream | Self::Service | Self::Proxy => "URL",
             Self::Domain => "host name",
             Self::Bucket => "bucket name",
+            Self::KeyPrefix => "prefix",
             Self::Hosts | Self::Peers | Self::Texts | Self::TagRules => "list",
         }
     }

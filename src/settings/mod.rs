@@ -75,6 +75,8 @@ pub struct Settings {
     pub bucket_create: bool,
     pub bucket_owner: String,
     pub bucket_endpoint: String,
+    /// Slashes around it do not matter.
+    pub bucket_prefix: String,
     pub store: StoreKind,
     pub data_path: PathBuf,
     pub spool_size: Size,
@@ -197,6 +199,7 @@ impl Default for Settings {
             bucket_create: true,
             bucket_owner: String::new(),
             bucket_endpoint: String::new(),
+            bucket_prefix: String::new(),
             store: StoreKind::S3,
             data_path: "/var/lib/registry-mirror".into(),
             spool_size: Size(10 * GIB),

@@ -80,6 +80,7 @@ fn rendered(kind: Kind) -> Value {
             json!({ "type": "string", "maxLength": 253, "format": "domain", "pattern": DOMAIN })
         }
         Kind::Bucket => json!({ "type": "string", "maxLength": 63, "pattern": BUCKET }),
+        Kind::KeyPrefix => json!({ "type": "string", "maxLength": 512, "pattern": KEY_PREFIX }),
         Kind::Account => json!({ "type": "string", "pattern": "^([0-9]{12})?$" }),
         Kind::Hosts => list(form("host-pattern", None)),
         Kind::Peers => list(form("peer", None)),
@@ -101,6 +102,10 @@ const DOMAIN: &str = "^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-
 
 /// "Bucket naming rules" of the S3 User Guide, as far as a pattern can say them, or empty.
 const BUCKET: &str = "^([a-z0-9][a-z0-9.-]+[a-z0-9])?$";
+
+/// "Safe characters" of the S3 User Guide, "Naming Amazon S3 objects"; no component begins with a dot.
+const KEY_PREFIX: &str =
+    "^(/?[A-Za-z0-9!_*'()-][A-Za-z0-9!_.*'()-]*(/[A-Za-z0-9!_*'()-][A-Za-z0-9!_.*'()-]*)*/?)?$";
 
 fn form(format: &str, pattern: Option<&str>) -> Value {
     match pattern {

@@ -60,6 +60,12 @@ pub enum StoreError {
         /// What to do about it.
         hint: String,
     },
+    /// A registry hosts images here, which are not ours to touch.
+    #[error("the bucket hosts a registry's images ({evidence}), so it is not used for content")]
+    Hosted {
+        /// What shows it.
+        evidence: String,
+    },
     /// The store was found not to encrypt and is not written to.
     #[error("the store does not encrypt, so it is not written to")]
     NotEncrypted,
@@ -85,6 +91,11 @@ impl StoreError {
             Self::NotEncrypted => Some(
                 "give the bucket a default encryption, and a store of your own the KMS that it \
                  takes; or set registry_mirror_bucket_encrypt to false, if it is meant to be so",
+            ),
+            Self::Hosted { .. } => Some(
+                "give the mirror a bucket of its own, or a prefix in this one \
+                 (registry_mirror_bucket_prefix); if all of it is a mirror's, say so by \
+                 `registry-mirror cache adopt`",
             ),
             Self::OtherKey => Some(
                 "see which key registry_mirror_bucket_encryption_key names, and what it is now",

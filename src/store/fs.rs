@@ -5,7 +5,8 @@
 //! lock                                          held while the directory is open
 //! content/public/sha256/ab/cd/<hex>             content under its digest
 //! content/public/sha256/ab/cd/<hex>.type        a manifest's media type
-//! content/private/<name>/_/sha256/ab/cd/<hex>   the same, of one private repository
+//! content/private/<name>/_/sha256/ab/cd/<hex>   the same, of one private repository of Docker Hub
+//! content/upstreams/<host>/private/<name>/_/…   and of another upstream
 //! records/<path>                                a version, a line feed, the value
 //! staging/<random>                              what is being written; swept when opened
 //! ```
@@ -42,7 +43,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Abilities, Area, Entry, Found, Info, Key, Listed, Meta, NotRemoved, Page, Payload, Put,
+    Abilities, Area, Entry, Found, Info, Key, Layout, Listed, Meta, NotRemoved, Page, Payload, Put,
     Records, Shard, Store, StoreError, StrayUpload, Version, When, Written,
 };
 use content::Content;
@@ -82,12 +83,21 @@ impl Fs {
     /// Another process, or this one, has the directory open; or it cannot be created, written or
     /// locked.
     pub fn open(root: PathBuf, engine: Handle) -> Result<Self, OpenError> {
-        Self::open_with(root, engine, Staging::open)
+        Self::open_for(root, engine, Layout::default())
+    }
+
+    /// The same for another upstream than Docker Hub.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_for(root: PathBuf, engine: Handle, layout: Layout) -> Result<Self, OpenError> {
+        Self::open_with(root, engine, layout, Staging::open)
     }
 
     fn open_with(
         root: PathBuf,
         engine: Handle,
+        layout: Layout,
         staging: fn(PathBuf) -> std::io::Result<Staging>,
     ) -> Result<Self, OpenError> {
         let failed = |operation, path: &Path| {
@@ -104,7 +114,7 @@ impl Fs {
         }
         let path = root.join("staging");
         let staging = staging(path.clone()).map_err(failed("write to", &path))?;
-        let content = Content::new(root.join("content"));
+        let content = Content::new(root.join("content"), layout);
         let records = Files::new(root.join("records"));
         Ok(Self {
             root: Arc::new(Root { path: root, staging, content, records, _lock: lock }),

@@ -6,10 +6,12 @@ mod back;
 mod error;
 pub mod fs;
 mod ground;
+mod layout;
 mod link;
 mod record;
 pub mod s3;
 mod sealed;
+mod tenancy;
 mod unremoved;
 
 use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
@@ -23,9 +25,11 @@ use crate::oci::{Algorithm, Digest, MediaType, Name, Tag};
 pub use back::BackLink;
 pub use error::StoreError;
 pub use ground::{Finding, Ground};
+pub use layout::Layout;
 pub use link::{LINK_LIFETIME, Link};
 pub use record::{Entry, MAX_RECORD, Records, Version, When, Written};
 pub use sealed::Sealed;
+pub use tenancy::Tenancy;
 pub use unremoved::NotRemoved;
 
 /// Which part of the store: what anyone may be served, or what belongs to one repository.
@@ -207,6 +211,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// outlying range is [`StoreError::OutOfRange`]); none if it is not there. One call to the
     /// store, whether it is there or not.
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError>;
+
+    /// Looks whose the content is. Where a registry hosts images here, none of its content is given
+    /// out, replaced or removed, and none is added; that is looked at again before each removal and
+    /// each replacement, and where it cannot be told, neither is done.
+    async fn tenancy(&self) -> Result<Tenancy, StoreError> {
+        Ok(Tenancy::Mirror)
+    }
+
+    /// Writes down that all content here is a mirror's, on the word of `who`.
+    async fn adopt(&self, _who: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Whether there is private content of layout 1, which named no upstream.
+    async fn holds_old(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Whether another program that keeps its content here (`registry:2`) says that this content is
     /// of the repository `name`. What this mirror wrote needs no such word.

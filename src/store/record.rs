@@ -46,7 +46,7 @@ pub struct Entry {
 /// Keeps small mutable things by path.
 ///
 /// A reader sees one whole writing, never a mixture; of concurrent conditional writers at most one
-/// wins. Paths are `/`-separated components of `[A-Za-z0-9._-]+`, none of them `.` or `..`; a path
+/// wins. Paths are `/`-separated components of letters, digits and any of `._-:[]`, none of them `.` or `..`; a path
 /// is never also the parent of another. Values are at most [`MAX_RECORD`] bytes.
 #[async_trait]
 pub trait Records: fmt::Debug + Send + Sync + 'static {

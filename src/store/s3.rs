@@ -9,6 +9,8 @@ mod attempt;
 mod back;
 mod body;
 mod client;
+mod content;
+mod elsewhere;
 mod encryption;
 mod failure;
 mod keys;
@@ -25,6 +27,7 @@ mod records;
 mod remove;
 mod spawned;
 mod sums;
+mod tenancy;
 mod write;
 
 use std::{
@@ -40,12 +43,12 @@ use tokio::{runtime::Handle, sync::OnceCell};
 use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
 use self::{
-    client::Aws, encryption::Encryption, learned::Learned, others::ServerClock, owner::Account,
-    provision::Step, remove::Refused, spawned::Spawned,
+    client::Aws, encryption::Encryption, keys::Keys, learned::Learned, others::ServerClock,
+    owner::Account, provision::Step, remove::Refused, spawned::Spawned, tenancy::Readable,
 };
 use super::{
-    Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, NotRemoved, Page,
-    Payload, Put, Shard, Store, StoreError, StrayUpload,
+    Abilities, Area, BackLink, Found, Ground, Info, Key, Layout, Link, Listed, Meta, NotRemoved,
+    Page, Payload, Put, Shard, Store, StoreError, StrayUpload, Tenancy,
 };
 use crate::{
     oci::{Algorithm, Digest, Name, Tag},
@@ -68,6 +71,10 @@ pub struct Bucket {
     pub encrypt: bool,
     /// The KMS key to encrypt with; none: as the bucket's default says.
     pub key: Option<KmsKey>,
+    /// The prefix below which all keys lie; empty: none.
+    pub prefix: String,
+    /// Paths of what belongs to the upstream's repositories.
+    pub layout: Layout,
     /// The account that must own it, sent with every call; none: our own, where that can be found
     /// out.
     pub owner: Option<String>,
@@ -131,6 +138,8 @@ struct Inner {
     account: Arc<Account>,
     encryption: Encryption,
     learned: Learned,
+    keys: Keys,
+    tenancy: tenancy::Known,
     /// Name of this run of the program, in what trials of the store write.
     run: String,
     /// What the last trial found, if nothing of it could be removed.
@@ -170,6 +179,7 @@ impl S3 {
         http: SharedHttpClient,
         credentials: Option<Credentials>,
     ) -> Self {
+        let keys = Keys::new(&bucket.prefix, bucket.layout.clone());
         let encryption = Encryption::new(bucket.encrypt, bucket.key.clone());
         Self {
             inner: Arc::new(Inner {
@@ -183,6 +193,8 @@ impl S3 {
                 account: Arc::default(),
                 encryption,
                 learned: Learned::default(),
+                keys,
+                tenancy: tenancy::Known::default(),
                 run: write::nonce(),
                 stuck: Mutex::default(),
                 key_is: Mutex::default(),
@@ -224,22 +236,38 @@ impl fmt::Debug for S3 {
 #[async_trait]
 impl Store for S3 {
     async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
-        let key = keys::content(key);
-        self.read(
-            "HeadObject",
-            |inner| async move { Ok(inner.look(&key).await?.map(|seen| seen.info)) },
-        )
-        .await
+        let key = key.clone();
+        self.read("HeadObject", |inner| async move { inner.head_content(&key).await }).await
     }
 
     async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<Found>, StoreError> {
-        let key = keys::content(key);
-        self.read("GetObject", |inner| async move { inner.open(&key, range).await }).await
+        let key = key.clone();
+        self.read("GetObject", |inner| async move { inner.open_content(&key, range).await }).await
+    }
+
+    async fn tenancy(&self) -> Result<Tenancy, StoreError> {
+        self.read("ListObjectsV2", |inner| async move { inner.examine().await }).await
+    }
+
+    async fn adopt(&self, who: &str) -> Result<(), StoreError> {
+        let who = who.to_owned();
+        self.write("PutObject", |inner| async move { inner.adopt(&who).await }).await
+    }
+
+    async fn holds_old(&self) -> Result<bool, StoreError> {
+        let holds = |inner: Arc<Inner>| async move {
+            let Some(old) = inner.keys.old_private() else { return Ok(false) };
+            Ok(!inner.first_of(old, 1).await?.is_empty())
+        };
+        self.read("ListObjectsV2", holds).await
     }
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {
-        let links = keys::links(name, digest);
+        let links = self.inner.keys.links(name, digest);
         self.read("HeadObject", |inner| async move {
+            if inner.known_tenancy().await != Some(Tenancy::Mirror) {
+                return Ok(false);
+            }
             for link in links {
                 if inner.look(&link).await?.is_some() {
                     return Ok(true);
@@ -265,13 +293,16 @@ impl Store for S3 {
     }
 
     async fn forget_schedule(&self) -> Result<(), StoreError> {
-        let forget = |inner: Arc<Inner>| async move { inner.delete_one(keys::SCHEDULER).await };
+        let forget = |inner: Arc<Inner>| async move {
+            inner.adopt_for_rollback().await?;
+            inner.delete_one(&inner.keys.scheduler()).await
+        };
         self.write("DeleteObject", forget).await
     }
 
     async fn link(&self, key: &Key) -> Result<Option<Link>, StoreError> {
-        let key = keys::content(key);
-        self.read("GetObject", |inner| async move { inner.link(&key).await.map(Some) }).await
+        let key = key.clone();
+        self.read("GetObject", |inner| async move { inner.link_content(&key).await }).await
     }
 
     async fn put(&self, key: &Key, payload: Payload, meta: &Meta) -> Result<Put, StoreError> {
@@ -288,13 +319,20 @@ impl Store for S3 {
     }
 
     async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
-        let paths: Vec<String> = keys.iter().map(keys::content).collect();
-        let deleting = |inner: Arc<Inner>| async move { inner.delete(&paths).await };
+        let places = |key: &Key| {
+            let layout = &self.inner.keys;
+            [Some(layout.content(key)), layout.old_content(key)].into_iter().flatten()
+        };
+        let paths: Vec<String> = keys.iter().flat_map(places).collect();
+        let deleting = |inner: Arc<Inner>| async move {
+            inner.may_remove(&paths).await?;
+            inner.delete(&paths).await
+        };
         let Some(Refused { keys: refused, why }) = self.write("DeleteObjects", deleting).await?
         else {
             return Ok(());
         };
-        let stayed = keys.iter().filter(|key| refused.contains(&keys::content(key)));
+        let stayed = keys.iter().filter(|key| places(key).any(|path| refused.contains(&path)));
         Err(NotRemoved::Stayed { keys: stayed.cloned().collect(), why })
     }
 
@@ -305,8 +343,14 @@ impl Store for S3 {
         from: Option<String>,
     ) -> Result<Page<Listed>, StoreError> {
         let area = area.clone();
-        self.read("ListObjectsV2", |inner| async move { inner.shard(&area, shard, from).await })
-            .await
+        self.read("ListObjectsV2", |inner| async move {
+            // What a registry keeps there is none of ours.
+            if area == Area::Public && inner.readable().await == Readable::Nothing {
+                return Ok(Page { entries: Vec::new(), next: None });
+            }
+            inner.shard(&area, shard, from).await
+        })
+        .await
     }
 
     async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {

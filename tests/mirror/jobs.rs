@@ -191,7 +191,7 @@ impl Two {
     }
 
     fn record(&self, tag: &str) -> Option<String> {
-        self.bench.far.record(&format!("repositories/{APP}/_tags/{tag}"))
+        self.bench.far.record(&format!("upstreams/docker.io/repositories/{APP}/_tags/{tag}"))
     }
 
     #[track_caller]

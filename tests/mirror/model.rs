@@ -190,6 +190,7 @@ impl World {
             far: store.clone(),
             near: None,
             records: store,
+            layout: Default::default(),
             clock: clock.clone(),
             spool: self.bench.directory.path().join(&label),
             node: Arc::new(Node::new(vec![label])),
@@ -371,7 +372,10 @@ impl World {
         let gone: BTreeSet<Digest> = before.difference(&kept).copied().collect();
         assert!(gone.is_subset(&[manifest, layer].into()), "others went with it: {gone:?}");
         self.addresses.retain(|(digest, _)| !gone.contains(digest));
-        let known = self.bench.far.record(&format!("repositories/{APP}/_tags/v{image}"));
+        let known = self
+            .bench
+            .far
+            .record(&format!("upstreams/docker.io/repositories/{APP}/_tags/v{image}"));
         assert!(known.is_none(), "its tag is still there: {known:?}");
     }
 

@@ -421,7 +421,7 @@ async fn what_nobody_finished_and_what_nobody_needs_is_tidied_up() {
     bench.far.uploads.lock().unwrap().push(old);
     let tags = |bench: &Bench| {
         let records = bench.far.records.lock().unwrap();
-        records.keys().filter(|path| path.starts_with("repositories/")).count()
+        records.keys().filter(|path| path.contains("repositories/")).count()
     };
     assert_eq!(tags(&bench), 2, "the tag and whether it is public");
     bench.pass(DAY).await;
@@ -570,6 +570,7 @@ async fn a_directory_is_cleaned_up_by_the_same_rules() {
         far: store.clone(),
         near: None,
         records: store.clone(),
+        layout: Default::default(),
         upstream: Arc::<super::Script>::default(),
         settings: Arc::new(super::ArcSwap::from_pointee(settings)),
         node: Arc::new(Node::new(vec!["node-1".into()])),

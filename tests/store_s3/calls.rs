@@ -87,7 +87,13 @@ async fn keys_are_removed_in_batches() {
     let (bucket, store) = store().await;
     let keys: Vec<Key> = (0..2001_u32).map(|n| key(&n.to_le_bytes())).collect();
     store.remove(&keys).await.unwrap();
-    assert_eq!(bucket.all_calls(), counted([("DeleteObjects", 3)]));
+    // Whose the content is, and whether each of it bears the mirror's mark.
+    let calls = [("DeleteObjects", 3), ("ListObjectsV2", 2), ("HeadObject", 2 + 2001)];
+    assert_eq!(bucket.all_calls(), counted(calls));
+    bucket.put("scheduler-state.json", "{}");
+    bucket.reset_calls();
+    store.remove(&keys).await.unwrap();
+    assert_eq!(bucket.all_calls(), counted([("DeleteObjects", 3), ("HeadObject", 1)]));
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_bucket_that_does_not_encrypt_is_not_written_to() {
     for first in [content(1000), content(600_000)] {
         let bucket = Bucket::new().sealing(Sealing::Never);
         let kept = content(2000);
-        bucket.put(&place(&key(&kept)), kept.clone());
+        bucket.put_marked(&place(&key(&kept)), kept.clone());
         let s3 = open(&bucket);
         assert_eq!(s3.put_content(&first).await, Err(StoreError::NotEncrypted));
         assert_eq!(bucket.keys(), [place(&key(&kept))], "what was written is gone again");
@@ -175,6 +175,7 @@ async fn a_plain_write_whose_answer_is_lost_is_written_anew() {
 async fn a_probe_that_breaks_off_reopens_nothing() {
     let bucket = Bucket::new().sealing(Sealing::Never);
     let s3 = open(&bucket);
+    s3.tenancy().await.unwrap();
     assert_eq!(s3.probe().await, Err(StoreError::NotEncrypted));
     bucket.fail("PutObject", Fault::Status(403, "AccessDenied"), usize::MAX);
     assert!(matches!(s3.probe().await, Err(StoreError::Denied { .. })));

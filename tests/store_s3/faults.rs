@@ -46,7 +46,7 @@ async fn a_read_that_fails_for_a_moment_is_tried_again() {
     {
         let (bucket, store) = store().await;
         let bytes = content(1000);
-        bucket.put(&place(&key(&bytes)), bytes.clone());
+        bucket.put_marked(&place(&key(&bytes)), bytes.clone());
         bucket.fail("GetObject", fault.clone(), ATTEMPTS - 1);
         assert_eq!(read_found(store.get(&key(&bytes), None).await).await, bytes, "{fault:?}");
         assert_eq!(bucket.calls("GetObject"), ATTEMPTS);
@@ -58,7 +58,7 @@ async fn a_read_that_fails_for_good_says_why() {
     for fault in refusing() {
         let bucket = Bucket::new();
         let s3 = open_as(&bucket, settings(), hasty());
-        bucket.put(&place(&key(b"x")), "x");
+        bucket.put_marked(&place(&key(b"x")), "x");
         bucket.fail("*", fault.clone(), ALWAYS);
         let get = tokio::time::timeout(LONG, Store::get(&s3, &key(b"x"), None)).await.unwrap();
         let head = tokio::time::timeout(LONG, s3.head(&key(b"x"))).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_body_that_is_not_whole_is_an_error() {
         let bucket = Bucket::new();
         let s3 = open_as(&bucket, settings(), hasty());
         let bytes = content(100_000);
-        bucket.put(&place(&key(&bytes)), bytes.clone());
+        bucket.put_marked(&place(&key(&bytes)), bytes.clone());
         for range in [None, Some(10..90_000)] {
             bucket.fail("GetObject", fault.clone(), 1);
             let found = Store::get(&s3, &key(&bytes), range.clone()).await.unwrap().unwrap();
@@ -238,6 +238,7 @@ async fn listings_and_removals_say_why_they_failed() {
         let error = match operation {
             "ListObjectsV2" => store.list(&Area::Public, shard, None).await.unwrap_err(),
             "ListMultipartUploads" => store.stray_uploads(None).await.unwrap_err(),
+            // Before anything is removed it is looked whose it is.
             _ => store.remove(&[key(b"x")]).await.unwrap_err().into(),
         };
         let code = "SlowDown".to_owned();
@@ -269,7 +270,7 @@ async fn what_cannot_be_removed_keeps_nothing_else() {
     for code in ["AccessDenied", "InternalError"] {
         let (bucket, store) = store().await;
         let keys: Vec<Key> = (0..1500_u32).map(|n| key(&n.to_le_bytes())).collect();
-        keys.iter().for_each(|key| bucket.put(&place(key), "x"));
+        keys.iter().for_each(|key| bucket.put_marked(&place(key), "x"));
         let bad = [keys[3].clone(), keys[700].clone(), keys[1400].clone()];
         bad.iter().for_each(|key| bucket.keep(&place(key), code));
         let error = store.remove(&keys).await.unwrap_err();

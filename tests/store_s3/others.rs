@@ -41,6 +41,7 @@ async fn an_algorithm_that_nobody_uses_costs_one_call() {
     let s3 = open(&bucket);
     let bytes = content(10);
     Store::put(&s3, &key(&bytes), Payload::Bytes(bytes), &blob()).await.unwrap();
+    bucket.reset_calls();
     assert!(s3.may_hold(Algorithm::Sha256).await.unwrap());
     assert!(!s3.may_hold(Algorithm::Sha512).await.unwrap());
     assert_eq!(bucket.calls("ListObjectsV2"), 2);
@@ -108,9 +109,10 @@ async fn links_are_those_of_the_old_registry() {
             format!("{base}/_manifests/revisions/sha256/{m}/link"),
             format!("{base}/_manifests/tags/1/current/link"),
             format!("{base}/_manifests/tags/1/index/sha256/{m}/link"),
+            "registry-mirror/v1/adopted".into(),
         ]
     );
-    for key in bucket.keys() {
+    for key in bucket.keys().into_iter().filter(|key| key.starts_with(base)) {
         let named = if key.contains("_layers") { blob } else { manifest };
         assert_eq!(bucket.bytes(&key).unwrap(), named.to_string());
     }

@@ -19,6 +19,8 @@ async fn content_lies_where_registry_2_puts_it() {
 async fn what_registry_2_left_is_found_and_unverified() {
     let (bucket, store) = store().await;
     let bytes = content(5000);
+    bucket.put("scheduler-state.json", "{}");
+    store.tenancy().await.unwrap();
     bucket.put(&place(&key(&bytes)), bytes.clone());
     let found = store.get(&key(&bytes), None).await.unwrap().unwrap();
     assert_eq!(found.info.meta, Meta { media_type: None, verified: false });
@@ -30,7 +32,7 @@ async fn a_wrong_size_is_replaced() {
     for size in [1000, 600_000] {
         let (bucket, store) = store().await;
         let bytes = content(size);
-        bucket.put(&place(&key(&bytes)), "too short");
+        bucket.put_marked(&place(&key(&bytes)), "too short");
         let put = store.put(&key(&bytes), file_payload(&bytes), &blob()).await;
         assert_eq!(put, Ok(Put::Stored));
         assert!(bucket.bytes(&place(&key(&bytes))).unwrap() == bytes);

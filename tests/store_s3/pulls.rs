@@ -48,11 +48,14 @@ impl Puller {
         let directory = tempfile::tempdir().unwrap();
         let open = || Fs::open(directory.path().join("near"), Handle::current()).unwrap();
         let near = near.then(|| Arc::new(open()) as Arc<dyn Store>);
-        let s3 = Arc::new(open_as(bucket, super::settings(), tuning));
+        let of_bucket = super::settings();
+        let layout = of_bucket.layout.clone();
+        let s3 = Arc::new(open_as(bucket, of_bucket, tuning));
         let mirror = Mirror::new(Parts {
             far: s3.clone(),
             near,
             records: s3,
+            layout,
             upstream: script.clone(),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             node: Arc::new(Node::new(vec!["node-1".into()])),
@@ -351,6 +354,7 @@ async fn what_another_program_left_becomes_ours_when_it_is_fetched() {
     let bytes = content(1000);
     let mut damaged = bytes.to_vec();
     damaged[999] ^= 1;
+    bucket.put("scheduler-state.json", "{}");
     bucket.put(&place(&key(&bytes)), damaged);
     let put = store.put(&key(&bytes), file_payload(&bytes), &blob()).await;
     assert_eq!(put, Ok(Put::Stored));

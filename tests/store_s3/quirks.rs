@@ -184,11 +184,14 @@ struct Idle {
 
 fn idle(bucket: &Bucket) -> Idle {
     let directory = tempfile::tempdir().unwrap();
-    let s3 = Arc::new(open(bucket));
+    let of_bucket = settings();
+    let layout = of_bucket.layout.clone();
+    let s3 = Arc::new(open_as(bucket, of_bucket, tuning()));
     let mirror = Mirror::new(Parts {
         far: s3.clone(),
         near: None,
         records: s3,
+        layout,
         upstream: Arc::<Script>::default(),
         settings: Arc::new(ArcSwap::from_pointee(Settings::default())),
         node: Arc::new(Node::new(vec!["node-1".into()])),

@@ -62,10 +62,11 @@ fn an_address_is_good_for_its_content_and_nothing_else() {
     let engine = engine();
     let bucket = Bucket::new();
     let (bytes, other) = (content(1000), content(2000));
-    bucket.put(&place(&key(&bytes)), bytes.clone());
-    bucket.put(&place(&key(&other)), other.clone());
+    bucket.put_marked(&place(&key(&bytes)), bytes.clone());
+    bucket.put_marked(&place(&key(&other)), other.clone());
     let server = engine.block_on(bucket.serve());
     let s3 = over_http(server.endpoint(), engine.handle());
+    engine.block_on(s3.tenancy()).unwrap();
     let before = bucket.all_calls();
     let link = engine.block_on(Store::link(&s3, &key(&bytes))).unwrap().expect("an address");
     assert_eq!(bucket.all_calls(), before, "to sign asks nobody");
@@ -88,7 +89,7 @@ fn a_body_outlives_the_runtime_that_asked_for_it() {
     let engine = engine();
     let bucket = Bucket::new();
     let bytes = content(8 << 20);
-    bucket.put(&place(&key(&bytes)), bytes.clone());
+    bucket.put_marked(&place(&key(&bytes)), bytes.clone());
     let server = engine.block_on(bucket.serve());
     let s3 = over_http(server.endpoint(), engine.handle());
     let first = worker();
@@ -159,7 +160,7 @@ fn bodies_that_break_on_the_wire_are_errors() {
     let engine = engine();
     let bucket = Bucket::new();
     let bytes = content(300_000);
-    bucket.put(&place(&key(&bytes)), bytes.clone());
+    bucket.put_marked(&place(&key(&bytes)), bytes.clone());
     engine.block_on(async {
         let server = bucket.serve().await;
         let s3 = over_http(server.endpoint(), engine.handle());

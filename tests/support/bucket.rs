@@ -244,6 +244,17 @@ impl Bucket {
         self.state().insert(key.to_owned(), bytes.into(), HashMap::new(), None);
     }
 
+    /// Puts content there as a mirror would, with its mark.
+    pub fn put_marked(&self, key: &str, bytes: impl Into<Bytes>) {
+        let mark = HashMap::from([("verified".to_owned(), "1".to_owned())]);
+        self.state().insert(key.to_owned(), bytes.into(), mark, None);
+    }
+
+    /// Removes an object as another program would.
+    pub fn take(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     /// Begins an upload in parts as another program would.
     pub fn begin(&self, key: &str) {
         self.state().begin(key);

@@ -18,8 +18,8 @@ use registry_mirror::{
     oci::{Digest, Name, Reference, Tag},
     store::{
         Abilities, Area, BackLink, Body, Entry, Found, Ground, Info, Key, Link, Listed, Meta,
-        NotRemoved, Page, Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Version,
-        When, Written,
+        NotRemoved, Page, Payload, Put, Records, Shard, Store, StoreError, StrayUpload, Tenancy,
+        Version, When, Written,
     },
     upstream::{
         self, Blob, Head, Limits, Listing, Scope, Trust, Upstream, UpstreamError, Visibility,
@@ -337,6 +337,8 @@ pub struct Memory {
     /// What was written down for that program.
     pub handed_back: Mutex<Vec<BackLink>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
+    /// Whose the content is.
+    pub tenancy: Mutex<Tenancy>,
     /// When another program wrote last.
     pub other_writer: Mutex<Option<SystemTime>>,
     pub uploads: Mutex<Vec<StrayUpload>>,
@@ -404,6 +406,7 @@ impl Memory {
             tag_links: Mutex::default(),
             handed_back: Mutex::default(),
             records: Mutex::default(),
+            tenancy: Mutex::new(Tenancy::Mirror),
             other_writer: Mutex::default(),
             uploads: Mutex::default(),
             honest: Mutex::new(true),
@@ -498,6 +501,11 @@ impl Store for Memory {
     async fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
         self.gate(&self.refuse_reads).await?;
         Ok(self.content.lock().unwrap().get(&path(key)).map(Self::info))
+    }
+
+    async fn tenancy(&self) -> Result<Tenancy, StoreError> {
+        self.gate(&self.refuse_reads).await?;
+        Ok(self.tenancy.lock().unwrap().clone())
     }
 
     async fn belongs(&self, name: &Name, digest: &Digest) -> Result<bool, StoreError> {

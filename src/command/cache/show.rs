@@ -8,7 +8,7 @@ use std::{
 use crate::{
     cli::CacheAction,
     clock::{from_unix, rfc3339},
-    mirror::{Image, Line},
+    mirror::{Job, Line},
 };
 
 /// The longest line of progress: what fits the narrowest terminal in use, less the cursor.
@@ -149,14 +149,29 @@ fn out(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// Whether what was asked to be purged is to be purged: it was said with `--yes`, nobody sits at a
-/// terminal, or who does says so.
-pub(super) fn is_sure(images: &[Image], action: &CacheAction) -> bool {
-    if matches!(action, CacheAction::Purge { yes: true, .. }) || !io::stdin().is_terminal() {
+/// Whether what cannot be taken back is to be done: it was said with `--yes`, or who sits at a
+/// terminal says so. A purge is also done where nobody sits at one.
+pub(super) fn is_sure(job: &Job, action: &CacheAction) -> bool {
+    let (question, if_nobody) = match job {
+        Job::Purge { images, dry_run: false } => {
+            let names: Vec<String> = images.iter().map(ToString::to_string).collect();
+            (format!("purge {}?", names.join(", ")), true)
+        }
+        Job::Adopt => {
+            let question = "take all content of the bucket for a mirror's, which is removed when \
+                            nobody uses it?";
+            (question.into(), false)
+        }
+        _ => return true,
+    };
+    if matches!(action, CacheAction::Purge { yes: true, .. } | CacheAction::Adopt { yes: true, .. })
+    {
         return true;
     }
-    let names: Vec<String> = images.iter().map(ToString::to_string).collect();
-    eprint!("purge {}? [yes/no] ", names.join(", "));
+    if !io::stdin().is_terminal() {
+        return if_nobody;
+    }
+    eprint!("{question} [yes/no] ");
     let _ = io::stderr().flush();
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"

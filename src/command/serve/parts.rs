@@ -9,7 +9,7 @@ use crate::{
     mirror::Node,
     settings::{Settings, StoreKind},
     store::{
-        Records, Store,
+        Layout, Records, Store,
         fs::Fs,
         s3::{Bucket, S3},
     },
@@ -19,6 +19,7 @@ use crate::{
 
 /// Where things are kept.
 pub(super) struct Stores {
+    pub(super) layout: Layout,
     pub(super) far: Arc<dyn Store>,
     pub(super) near: Option<Arc<dyn Store>>,
     pub(super) records: Arc<dyn Records>,
@@ -30,25 +31,27 @@ pub(super) fn stores(
     engine: &Handle,
     metrics: &Metrics,
 ) -> Result<Stores, Failure> {
+    let layout = Layout::of(&settings.upstream_url);
     let open = |directory: &str| {
-        Fs::open(settings.data_path.join(directory), engine.clone())
-            .map_err(|error| unopened(&error))
+        let directory = settings.data_path.join(directory);
+        Fs::open_for(directory, engine.clone(), layout.clone()).map_err(|error| unopened(&error))
     };
     match settings.store {
         StoreKind::Filesystem => {
             let store = Arc::new(open("store")?);
-            Ok(Stores { far: store.clone(), near: None, records: store })
+            Ok(Stores { layout, far: store.clone(), near: None, records: store })
         }
         StoreKind::S3 => {
-            let bucket = Arc::new(S3::connect(bucket(settings)?, engine.clone(), metrics.clone()));
+            let bucket = bucket(settings, layout.clone())?;
+            let bucket = Arc::new(S3::connect(bucket, engine.clone(), metrics.clone()));
             // Also where there are to be no copies: a reload may ask for some.
             let near: Arc<dyn Store> = Arc::new(open("near")?);
-            Ok(Stores { far: bucket.clone(), near: Some(near), records: bucket })
+            Ok(Stores { layout, far: bucket.clone(), near: Some(near), records: bucket })
         }
     }
 }
 
-fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
+fn bucket(settings: &Settings, layout: Layout) -> Result<Bucket, Failure> {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let name = settings.bucket_name.clone().ok_or_else(|| {
         let hint = "set registry_mirror_bucket_name, or registry_mirror_store to `filesystem`";
@@ -62,6 +65,8 @@ fn bucket(settings: &Settings) -> Result<Bucket, Failure> {
         encrypt: settings.bucket_encrypt,
         key: Some(settings.bucket_encryption_key.clone()).filter(|key| !key.is_empty()),
         owner: some(&settings.bucket_owner),
+        prefix: settings.bucket_prefix.clone(),
+        layout,
     })
 }
 

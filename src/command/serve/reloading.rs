@@ -129,6 +129,7 @@ impl Reloader {
         let next = Arc::new(next);
         self.settings.store(next.clone());
         self.hub.adopt(hub);
+        self.service.mirror.follow(&next);
         self.service.server.follow(&next);
         if let Some(logs) = &self.logs {
             logs.change(next.log_level, next.log_format);

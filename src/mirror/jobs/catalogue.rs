@@ -102,27 +102,36 @@ impl Inner {
         uses: &HashMap<Digest, Used>,
         unreadable: Unreadable<'_>,
     ) -> Result<Vec<Root>, Stopped> {
-        let (mut roots, mut from) = (Vec::new(), None);
-        loop {
-            let page = self.parts.records.list("repositories", from).await?;
-            for entry in &page.entries {
-                let Some((name, tag)) = tag_of(&entry.path) else { continue };
-                let (digest, checked) = match self.tag_record(&name, &tag).await {
-                    Ok(Some(record)) => record,
-                    Ok(None) => continue,
-                    Err(error) => {
-                        unreadable(&entry.path, error.into())?;
+        let (mut roots, mut seen) = (Vec::new(), BTreeSet::new());
+        for beginning in self.all_repositories() {
+            let mut from = None;
+            loop {
+                let page = self.parts.records.list(&beginning, from).await?;
+                for entry in &page.entries {
+                    let Some((name, tag)) = tag_of(&entry.path, &beginning) else { continue };
+                    // It may have a record in both layouts.
+                    if !seen.insert((name.clone(), tag.clone())) {
                         continue;
                     }
-                };
-                let used = uses.get(&digest).map(|used| used.last);
-                roots.push(Root { name, tag: Some(tag), digest, checked: Some(checked), used });
-            }
-            from = page.next;
-            if from.is_none() {
-                return Ok(roots);
+                    let (digest, checked) = match self.tag_record(&name, &tag).await {
+                        Ok(Some(record)) => record,
+                        Ok(None) => continue,
+                        Err(error) => {
+                            unreadable(&entry.path, error.into())?;
+                            continue;
+                        }
+                    };
+                    let used = uses.get(&digest).map(|used| used.last);
+                    let checked = Some(checked);
+                    roots.push(Root { name, tag: Some(tag), digest, checked, used });
+                }
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
             }
         }
+        Ok(roots)
     }
 
     /// Manifests of which a use was reported.
@@ -248,9 +257,10 @@ impl Inner {
     }
 }
 
-/// The tag that a record is of; none for another record.
-fn tag_of(path: &str) -> Option<(Name, Tag)> {
-    let (name, tag) = path.strip_prefix("repositories/")?.split_once("/_tags/")?;
+/// Tag whose record lies at `path`, which begins with `beginning`; none for another record.
+fn tag_of(path: &str, beginning: &str) -> Option<(Name, Tag)> {
+    let rest = path.strip_prefix(beginning)?.strip_prefix('/')?;
+    let (name, tag) = rest.split_once("/_tags/")?;
     Some((name.parse().ok()?, tag.parse().ok()?))
 }
 

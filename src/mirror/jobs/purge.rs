@@ -117,6 +117,7 @@ impl Purge<'_> {
         if !self.dry_run {
             self.inner.manifests.forget(&key);
         }
+        let is_stored = size.is_some();
         let size = match size {
             Some(size) => size,
             // The store has yet to take it, or the clean-up took it there.
@@ -125,8 +126,10 @@ impl Purge<'_> {
                 None => return Ok(false),
             },
         };
-        if !self.dry_run {
-            keeper.drop(&key).await?;
+        match is_stored {
+            _ if self.dry_run => {}
+            true => keeper.drop(&key).await?,
+            false => keeper.drop_near(&key).await?,
         }
         if self.gone.insert(key.clone()) {
             self.bytes += size;

@@ -82,6 +82,8 @@ impl Keeper {
                     hint: why.hint().map(str::to_owned),
                 }));
                 self.tell(findings);
+                // A failure is said there, and stops nothing here.
+                let _ = self.look_at_tenancy().await;
                 probed
             }
             Err(error) => Err(error),

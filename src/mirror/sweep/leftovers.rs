@@ -14,9 +14,6 @@ use crate::{
 /// How long an upload or a trial of the store may take. What is older was left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 
-/// Tags and verdicts.
-const REPOSITORIES: &str = "repositories";
-
 impl Inner {
     /// Clears away what else is left behind; how many uploads were ended and how many records
     /// removed. A store that does not let us costs that, and nothing else. Of records nothing is
@@ -70,11 +67,25 @@ impl Inner {
         now: u64,
         hold: &mut Hold<'_>,
     ) -> Result<u64, SweepError> {
+        let mut removed = 0;
+        for beginning in self.all_repositories() {
+            removed += self.remove_needless_below(&beginning, needless, now, hold).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn remove_needless_below(
+        &self,
+        beginning: &str,
+        needless: u64,
+        now: u64,
+        hold: &mut Hold<'_>,
+    ) -> Result<u64, SweepError> {
         let records = &self.parts.records;
         let (mut removed, mut from) = (0, None);
         loop {
             hold.keep().await?;
-            let page = records.list(REPOSITORIES, from).await?;
+            let page = records.list(beginning, from).await?;
             for entry in page.entries {
                 if to_unix(entry.written) >= needless {
                     continue;

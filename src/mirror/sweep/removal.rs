@@ -60,6 +60,11 @@ impl Walk<'_> {
                 let removed = self.mirror.parts.far.remove(&keys).await;
                 let stayed = match removed {
                     Ok(()) => HashSet::new(),
+                    Err(NotRemoved::Failed(error @ StoreError::Hosted { .. })) => {
+                        self.is_hosted(error);
+                        batch.into_iter().chain(victims).for_each(|victim| self.spare(&victim));
+                        return Ok(());
+                    }
                     Err(NotRemoved::Failed(error)) if error.retryable() => {
                         return Err(error.into());
                     }
@@ -77,6 +82,13 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The bucket hosts the images of a registry: nothing more goes.
+    fn is_hosted(&mut self, error: StoreError) {
+        self.mirror.keeper.note_hosted(Some(&error));
+        self.held_back = Some(super::HeldBack::Hosted(error));
+        self.removable = super::state::Removable::default();
     }
 
     /// The store refuses to remove these; said for the first of a walk.

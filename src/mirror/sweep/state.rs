@@ -184,6 +184,13 @@ impl State {
         is_broken.then_some(last)
     }
 
+    /// Lets use count from `now` on, and forgets all marks.
+    pub(super) const fn begin_anew(&mut self, now: u64) {
+        (self.since, self.active) = (now, now);
+        (self.marked, self.expired, self.surplus, self.surplus_bytes) = (0, 0, 0, 0);
+        self.doomed = 0;
+    }
+
     /// Notes that a clean-up is still at work at `now`.
     pub(super) const fn is_at_work(&mut self, now: u64) {
         self.active = now;

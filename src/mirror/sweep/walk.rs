@@ -190,7 +190,14 @@ impl<'a> Walk<'a> {
 
     /// Removes what of a part is to go, and writes down what is known of the rest.
     async fn end(&mut self, mut visit: Visit) -> Result<(), SweepError> {
-        let remembered = self.now.saturating_sub(ON_ITS_WAY.as_secs());
+        // Of a bucket that hosts a registry's images no content is seen; it may become a mirror's.
+        let remembered = match self.mirror.keeper.hosted() {
+            None => self.now.saturating_sub(ON_ITS_WAY.as_secs()),
+            Some(_) => {
+                let expire_after = self.mirror.parts.settings.load().expire_after.0;
+                self.now.saturating_sub(expire_after.max(ON_ITS_WAY).as_secs())
+            }
+        };
         let absent = std::mem::take(&mut visit.known.uses).into_iter();
         let mut kept = visit.kept;
         kept.extend(absent.filter(|(_, used)| used.last > remembered && used.last <= self.latest));

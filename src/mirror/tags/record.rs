@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::State;
 use crate::{
     clock::{from_unix, to_unix},
-    mirror::{Inner, RECORD_DEADLINE, SweepError},
+    mirror::{Inner, RECORD_DEADLINE, SweepError, places::Place},
     oci::{Digest, Name, Tag},
     store::StoreError,
 };
@@ -36,7 +36,8 @@ pub(super) enum Recorded {
 impl Inner {
     /// What was written down of the tag, if that is anything.
     pub(super) async fn recorded_tag(&self, name: &Name, tag: &Tag) -> Option<Recorded> {
-        let record: Record = self.read_record(&path(name, tag)).await?;
+        let writings = self.read_record::<Record>(&self.tag_place(name, tag)).await;
+        let record = writings.newer(|record| record.checked_at)?;
         let checked_at = from_unix(record.checked_at);
         let Some(digest) = record.digest else { return Some(Recorded::Absent(checked_at)) };
         Some(Recorded::Means(State {
@@ -59,7 +60,8 @@ impl Inner {
     ) -> Option<State> {
         let asking = timeout(RECORD_DEADLINE, self.parts.far.tag_link(name, tag));
         let Ok(Ok(Some((digest, checked_at)))) = asking.await else { return known };
-        let record: Option<Record> = self.read_record(&path(name, tag)).await;
+        let writings = self.read_record::<Record>(&self.tag_place(name, tag)).await;
+        let record = writings.newer(|record| record.checked_at);
         // Also the word that there is no such tag counts by its age.
         let recorded = record.map(|record| from_unix(record.checked_at));
         let newest = known.as_ref().map(|known| known.checked_at).max(recorded);
@@ -81,13 +83,21 @@ impl Inner {
         name: &Name,
         tag: &Tag,
     ) -> Result<Option<(Digest, u64)>, SweepError> {
-        let path = path(name, tag);
-        let Some((text, _)) = self.parts.records.get(&path).await? else { return Ok(None) };
-        let unreadable = || SweepError::Unreadable { path: path.clone() };
-        let record: Record = serde_json::from_slice(&text).map_err(|_| unreadable())?;
-        let Some(digest) = record.digest else { return Ok(None) };
-        let digest = digest.parse().map_err(|_| unreadable())?;
-        Ok(Some((digest, record.checked_at)))
+        let Place { path, old } = self.tag_place(name, tag);
+        let mut newest: Option<(Record, String)> = None;
+        for path in [Some(path), old].into_iter().flatten() {
+            let Some((text, _)) = self.parts.records.get(&path).await? else { continue };
+            let record: Record = serde_json::from_slice(&text)
+                .map_err(|_| SweepError::Unreadable { path: path.clone() })?;
+            if newest.as_ref().is_none_or(|(newest, _)| newest.checked_at < record.checked_at) {
+                newest = Some((record, path));
+            }
+        }
+        let Some((Record { digest: Some(digest), checked_at, .. }, path)) = newest else {
+            return Ok(None);
+        };
+        let digest = digest.parse().map_err(|_| SweepError::Unreadable { path })?;
+        Ok(Some((digest, checked_at)))
     }
 
     /// Forgets the tag, and that it was ever known.
@@ -97,7 +107,12 @@ impl Inner {
         tag: &Tag,
     ) -> Result<(), StoreError> {
         self.tags.known.remove(&(name.clone(), tag.clone()));
-        self.parts.records.remove(&path(name, tag)).await
+        let Place { path, old } = self.tag_place(name, tag);
+        // By the one that is removed last it is found again where the other could not be.
+        for path in old.into_iter().chain([path]) {
+            self.parts.records.remove(&path).await?;
+        }
+        Ok(())
     }
 
     /// Writes down what the tag means.
@@ -108,17 +123,17 @@ impl Inner {
             size: state.size,
             checked_at: to_unix(state.checked_at),
         };
-        self.write_record(path(name, tag), &record);
+        self.write_record(self.tag_place(name, tag).path, &record);
     }
 
     /// Writes down that there is no such tag.
     pub(super) fn record_absence(&self, name: &Name, tag: &Tag) {
         let checked_at = to_unix(self.parts.clock.now());
         let record = Record { digest: None, media_type: None, size: None, checked_at };
-        self.write_record(path(name, tag), &record);
+        self.write_record(self.tag_place(name, tag).path, &record);
     }
-}
 
-fn path(name: &Name, tag: &Tag) -> String {
-    format!("repositories/{name}/_tags/{tag}")
+    fn tag_place(&self, name: &Name, tag: &Tag) -> Place {
+        self.place(&format!("{name}/_tags/{tag}"))
+    }
 }

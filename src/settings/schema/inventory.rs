@@ -107,7 +107,7 @@ fn coercible(kind: Kind) -> Vec<Value> {
         | Kind::Wait
         | Kind::Account => vec![json!({ "type": "integer", "minimum": 0 })],
         Kind::Text | Kind::Name => vec![json!({ "type": "boolean" })],
-        Kind::Bucket => vec![json!({ "type": "integer" })],
+        Kind::Bucket | Kind::KeyPrefix => vec![json!({ "type": "integer" })],
         Kind::Hosts | Kind::Peers | Kind::Texts => vec![json!({ "type": "string" })],
         Kind::TagRules => {
             let ttl = json!({ "type": ["string", "integer"] });

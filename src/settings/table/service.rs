@@ -2,9 +2,9 @@
 
 use super::{
     Kind::{
-        Account, Address, Bucket, Choice, Domain, Flag, Hosts, Interval, Name, OptionalSize, Path,
-        PathOrPem, Peers, Period, Port, Proxy, Quoted, Service as ServiceUrl, Size, Socket,
-        TagRules, Text, Upstream, Wait,
+        Account, Address, Bucket, Choice, Domain, Flag, Hosts, Interval, KeyPrefix, Name,
+        OptionalSize, Path, PathOrPem, Peers, Period, Port, Proxy, Quoted, Service as ServiceUrl,
+        Size, Socket, TagRules, Text, Upstream, Wait,
     },
     Reader::{Role, Service},
     Variable,
@@ -82,6 +82,13 @@ pub(super) const VARIABLES: &[Variable] = &[
         "bucket_endpoint",
         ServiceUrl,
         "The address of an S3-compatible store other than AWS.",
+    )
+    .restart(),
+    variable(
+        "bucket_prefix",
+        KeyPrefix,
+        "Everything lies below this prefix of the bucket (`rootdirectory` of `registry:2`). Empty: at \
+         its root. A bucket that holds other images needs one, or another bucket.",
     )
     .restart(),
     variable(

@@ -11,8 +11,10 @@ use std::{
 
 use super::{PAGE, disk, failure::During as _, staging::Staging};
 use crate::{
-    oci::{Algorithm, Digest, MediaType},
-    store::{Area, Body, Found, Info, Key, Listed, Meta, Page, Payload, Put, Shard, StoreError},
+    oci::{Algorithm, DOCKER_HUB, Digest, MediaType},
+    store::{
+        Area, Body, Found, Info, Key, Layout, Listed, Meta, Page, Payload, Put, Shard, StoreError,
+    },
 };
 
 /// Locks for all keys together.
@@ -25,6 +27,7 @@ pub(super) struct Content {
     /// Whose turn it is with a key, by its first byte: content and media type are two names that
     /// must be seen as one. Held for a few system calls, never while bytes are written or flushed.
     turns: [RwLock<()>; TURNS],
+    layout: Layout,
 }
 
 /// Where one key's files lie.
@@ -35,8 +38,8 @@ struct Place {
 }
 
 impl Content {
-    pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, turns: std::array::from_fn(|_| RwLock::new(())) }
+    pub(super) fn new(directory: PathBuf, layout: Layout) -> Self {
+        Self { directory, turns: std::array::from_fn(|_| RwLock::new(())), layout }
     }
 
     pub(super) fn head(&self, key: &Key) -> Result<Option<Info>, StoreError> {
@@ -178,7 +181,15 @@ impl Content {
     fn area(&self, area: &Area) -> PathBuf {
         match area {
             Area::Public => self.directory.join("public"),
-            Area::Private(name) => self.directory.join("private").join(name.as_str()).join("_"),
+            Area::Private(name) => self.private().join(name.as_str()).join("_"),
+        }
+    }
+
+    /// All private content of the upstream.
+    pub(super) fn private(&self) -> PathBuf {
+        match self.layout.upstream().as_str() {
+            DOCKER_HUB => self.directory.join("private"),
+            other => self.directory.join("upstreams").join(other).join("private"),
         }
     }
 

@@ -32,7 +32,7 @@ impl Content {
     pub(super) fn list_private(&self, from: Option<&str>) -> Result<Page<Listed>, StoreError> {
         let from = from.map(|path| path.split('/').collect()).unwrap_or_default();
         let mut walk = Walk { from, entries: Vec::new(), next: None, last: String::new() };
-        walk.below(&self.directory.join("private"), &mut Vec::new(), true)?;
+        walk.below(&self.private(), &mut Vec::new(), true)?;
         Ok(Page { entries: walk.entries, next: walk.next })
     }
 }

@@ -124,7 +124,9 @@ impl Files {
 }
 
 fn is_component(text: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let good = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'[' | b']')
+    };
     !matches!(text, "" | "." | "..") && text.bytes().all(good)
 }
 

@@ -12,7 +12,8 @@ const WAYS: [fn(PathBuf) -> std::io::Result<Staging>; 2] =
     [Staging::open, Staging::open_without_nameless];
 
 fn open(place: &TempDir, engine: &Runtime, staging: fn(PathBuf) -> std::io::Result<Staging>) -> Fs {
-    Fs::open_with(place.path().to_owned(), engine.handle().clone(), staging).unwrap()
+    Fs::open_with(place.path().to_owned(), engine.handle().clone(), Layout::default(), staging)
+        .unwrap()
 }
 
 fn key(bytes: &[u8]) -> Key {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Inner, keys,
+    Inner,
     write::{Condition, Outcome, Write},
 };
 use crate::{
     clock::{from_unix, to_unix},
     oci::{Digest, Name, Tag},
-    store::{BackLink, Payload, StoreError},
+    store::{BackLink, StoreError, Tenancy},
 };
 
 const PUT: &str = "PutObject";
@@ -32,7 +32,10 @@ impl Inner {
         name: &Name,
         tag: &Tag,
     ) -> Result<Option<(Digest, SystemTime)>, StoreError> {
-        let key = keys::tag_link(name, tag);
+        if self.known_tenancy().await != Some(Tenancy::Mirror) {
+            return Ok(None);
+        }
+        let key = self.keys.tag_link(name, tag);
         let Some(seen) = self.look(&key).await?.filter(|seen| seen.info.size <= LONGEST) else {
             return Ok(None);
         };
@@ -48,6 +51,7 @@ impl Inner {
     }
 
     pub(super) async fn hand_back(&self, links: &[BackLink]) -> Result<(), StoreError> {
+        self.adopt_for_rollback().await?;
         let mut writes = Vec::new();
         for link in links {
             let metadata = match link {
@@ -56,7 +60,7 @@ impl Inner {
                 }
                 BackLink::Blob(..) | BackLink::Manifest(..) => HashMap::new(),
             };
-            let keys = keys::back_links(link).into_iter();
+            let keys = self.keys.back_links(link).into_iter();
             writes.extend(
                 keys.map(|key| self.write_link(key, link.digest().to_string(), metadata.clone())),
             );
@@ -70,8 +74,7 @@ impl Inner {
         text: String,
         metadata: HashMap<String, String>,
     ) -> Result<(), StoreError> {
-        let payload = Payload::Bytes(Bytes::from(text));
-        let write = Write { key, payload, sha256: None, metadata, parts: None };
+        let write = Write { metadata, ..Write::small(key, Bytes::from(text)) };
         match self.sealed(&write, Condition::Always).await? {
             Outcome::Done(_) => Ok(()),
             _ => Err(StoreError::Unavailable { operation: PUT, code: "Conflict".into() }),

@@ -1,11 +1,18 @@
 //! Listings.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
-use aws_sdk_s3::types::MultipartUpload;
+use aws_sdk_s3::{
+    operation::list_objects_v2::builders::ListObjectsV2FluentBuilder, types::MultipartUpload,
+};
 
-use super::{Inner, failure::Failure, keys, read};
-use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload};
+use super::{
+    Inner,
+    failure::Failure,
+    keys::{self, Keys},
+    read,
+};
+use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload, Tenancy};
 
 const LIST: &str = "ListObjectsV2";
 const UPLOADS: &str = "ListMultipartUploads";
@@ -31,16 +38,13 @@ impl Inner {
         prefix: String,
         from: Option<String>,
     ) -> Result<Page<Object>, StoreError> {
-        let client = self.client(LIST).await?;
-        let answer = client
-            .list_objects_v2()
-            .bucket(&self.bucket.name)
-            .prefix(prefix)
-            .set_continuation_token(from)
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await
-            .map_err(|error| Failure::new(LIST, &error))?;
+        let call = self.client(LIST).await?.list_objects_v2().prefix(prefix);
+        self.page(call.set_continuation_token(from)).await
+    }
+
+    async fn page(&self, call: ListObjectsV2FluentBuilder) -> Result<Page<Object>, StoreError> {
+        let call = call.bucket(&self.bucket.name).set_expected_bucket_owner(self.owner());
+        let answer = call.send().await.map_err(|error| Failure::new(LIST, &error))?;
         // An XML document that ends too soon is read as one with fewer entries.
         let entries = answer.contents().len() + answer.common_prefixes().len();
         let counted = answer.key_count().is_none_or(|count| usize::try_from(count) == Ok(entries));
@@ -66,7 +70,7 @@ impl Inner {
         shard: Shard,
         from: Option<String>,
     ) -> Result<Page<Listed>, StoreError> {
-        let prefix = keys::shard(area, shard);
+        let prefix = self.keys.shard(area, shard);
         let page = self.objects(prefix.clone(), from).await?;
         let entries = page.entries.into_iter().filter_map(|object| {
             let digest = keys::digest(&object.key, &prefix, shard)?;
@@ -77,14 +81,35 @@ impl Inner {
         Ok(Page { entries: entries.collect(), next: page.next })
     }
 
-    /// One page of the content of all repositories that are not public.
+    /// One page of the content of all repositories that are not public, repository after repository.
+    /// What lies in both layouts is one entry. A cursor is the last path.
     pub(super) async fn private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
-        let page = self.objects(keys::all_private(), from).await?;
-        let entries = page.entries.into_iter().filter_map(|object| {
-            let size = object.size.and_then(|size| u64::try_from(size).ok())?;
-            Some(Listed { key: keys::private(&object.key)?, size, stored: object.stored })
+        let old = self.keys.old_private().filter(|_| self.keys.reads_old());
+        let mut found = BTreeMap::<String, (i64, SystemTime)>::new();
+        // The last path up to which all that there is has come.
+        let mut end: Option<String> = None;
+        for start in [Some(self.keys.private()), old].into_iter().flatten() {
+            let call = self.client(LIST).await?.list_objects_v2().prefix(start.as_str());
+            let after = from.as_ref().map(|from| format!("{start}{from}"));
+            let page = self.page(call.set_start_after(after)).await?;
+            let rest = |object: &Object| object.key.strip_prefix(&start).map(str::to_owned);
+            if let Some(last) = page.entries.last().filter(|_| page.next.is_some()) {
+                end = end.into_iter().chain(rest(last)).min();
+            }
+            for object in page.entries {
+                let (Some(path), Some(size)) = (rest(&object), object.size) else { continue };
+                let known = found.entry(path).or_insert((size, object.stored));
+                known.1 = known.1.max(object.stored);
+            }
+        }
+        if let Some(end) = &end {
+            found.retain(|path, _| path <= end);
+        }
+        let entries = found.into_iter().filter_map(|(path, (size, stored))| {
+            let size = u64::try_from(size).ok()?;
+            Some(Listed { key: Keys::private_at(&path)?, size, stored })
         });
-        Ok(Page { entries: entries.collect(), next: page.next })
+        Ok(Page { entries: entries.collect(), next: end })
     }
 
     /// One page of uploads that nobody finished, of those that may be ours.
@@ -92,10 +117,11 @@ impl Inner {
         &self,
         from: Option<String>,
     ) -> Result<Page<StrayUpload>, StoreError> {
+        let tenancy = self.look_at_tenancy().await?;
         let from = from.as_deref().map(upload_of).transpose()?;
         let page = self.uploads_below(None, from).await?;
         let entries = page.entries.iter().filter_map(|upload| {
-            let key = upload.key().filter(|key| keys::is_ours(key))?;
+            let key = upload.key().filter(|key| self.may_end(key, &tenancy))?;
             // Of one whose age is not told nobody knows whether it goes on.
             let begun = read::when(Some(upload.initiated()?));
             Some(StrayUpload { id: id_of(upload.upload_id()?, key), begun })
@@ -133,10 +159,19 @@ impl Inner {
         })
     }
 
+    /// Whether an upload to `key` that nobody finished may be ended: one that only a mirror can have
+    /// begun. What another program does elsewhere in the bucket is not ours to end.
+    fn may_end(&self, key: &str, tenancy: &Tenancy) -> bool {
+        let is_mirrors = *tenancy == Tenancy::Mirror;
+        self.keys.is_ours(key)
+            || (self.keys.is_public(key) && (is_mirrors || *tenancy == Tenancy::Unclaimed))
+            || (self.keys.is_incoming(key) && is_mirrors)
+    }
+
     /// Ends the upload that [`Inner::uploads`] named `id`.
     pub(super) async fn end_upload(&self, id: &str) -> Result<(), StoreError> {
         let (upload, key) = upload_of(id)?;
-        if !keys::is_ours(&key) {
+        if !self.may_end(&key, &self.look_at_tenancy().await?) {
             return Err(broken(ABORT, "not an upload of ours"));
         }
         Ok(self.abort_upload(&key, &upload).await?)

@@ -7,14 +7,10 @@ use std::{
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
-use super::{Inner, failure::Failure, keys, read};
-use crate::{
-    oci::Algorithm,
-    store::{Shard, StoreError},
-};
+use super::{Inner, failure::Failure, read};
+use crate::{oci::Algorithm, store::StoreError};
 
 const HEAD: &str = "HeadObject";
-const LIST: &str = "ListObjectsV2";
 /// How long this machine's idea of how time passes is trusted before the server is asked again.
 const TRUSTED: Duration = Duration::from_secs(600);
 
@@ -46,28 +42,22 @@ impl Inner {
         if let Some(now) = self.server_clock.now() {
             return Ok(now);
         }
-        let asked = self.look(keys::SCHEDULER).await;
+        let asked = self.look(&self.keys.scheduler()).await;
         let silent = StoreError::Broken { operation: HEAD, what: "no `Date`".into() };
         self.server_clock.now().ok_or_else(|| asked.err().unwrap_or(silent))
     }
 
     /// Whether anything lies under an algorithm.
     pub(super) async fn holds_any(&self, algorithm: Algorithm) -> Result<bool, StoreError> {
-        let first = keys::shard(&crate::store::Area::Public, Shard { algorithm, first: 0 });
-        // The prefix of a shard ends in its two digits and a slash.
-        let prefix = first.get(..first.len() - 3).unwrap_or(&first);
-        let call = self.client(LIST).await?.list_objects_v2().bucket(&self.bucket.name);
-        let call = call.prefix(prefix).max_keys(1).set_expected_bucket_owner(self.owner());
-        let answer = call.send().await.map_err(|error| Failure::new(LIST, &error))?;
-        Ok(!answer.contents().is_empty())
+        Ok(!self.first_of(self.keys.algorithm(algorithm), 1).await?.is_empty())
     }
 
     /// When `registry:2` last wrote, as its list of what is to expire and its uploads show. It
     /// writes that list within seconds of whatever it fetches (distribution 2.8,
     /// `registry/proxy/scheduler`).
     pub(super) async fn other_writer(&self) -> Result<Option<SystemTime>, StoreError> {
-        let scheduled = self.look(keys::SCHEDULER).await?.map(|seen| seen.info.stored);
-        let begun = match self.last_upload(keys::REPOSITORIES).await {
+        let scheduled = self.look(&self.keys.scheduler()).await?.map(|seen| seen.info.stored);
+        let begun = match self.last_upload(&self.keys.repositories()).await {
             Ok(begun) => begun,
             // The list says it within seconds, too, so this right, or the lack of this call, is not
             // worth a standstill.
@@ -83,7 +73,8 @@ impl Inner {
         loop {
             let page = self.uploads_below(Some(prefix), from).await?;
             let uploads = page.entries.iter().filter(|upload| {
-                upload.key().is_some_and(keys::is_incoming) && upload.initiated.is_some()
+                upload.key().is_some_and(|key| self.keys.is_incoming(key))
+                    && upload.initiated.is_some()
             });
             last = last.max(uploads.map(|upload| read::when(upload.initiated())).max());
             from = page.next;

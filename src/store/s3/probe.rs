@@ -8,7 +8,7 @@ use futures_util::future::join;
 use super::{
     Inner,
     encryption::Encryption,
-    keys, read,
+    read,
     write::{Answer, Condition, Outcome, TRIES, Write, nonce},
 };
 use crate::store::{Abilities, Payload, StoreError};
@@ -24,8 +24,8 @@ impl Inner {
     /// has ended, all others write by what is known of the bucket's encryption. While what an
     /// earlier trial wrote cannot be removed, only its small object is written, over itself.
     pub(super) async fn probe(&self) -> Result<Abilities, StoreError> {
-        let keys =
-            ["object", "race", "parts"].map(|what| keys::probe(&format!("{}-{what}", self.run)));
+        let keys = ["object", "race", "parts"]
+            .map(|what| self.keys.probe(&format!("{}-{what}", self.run)));
         self.learned.forget();
         let stuck = super::lock(&self.stuck).clone();
         let encryption = self.encryption.afresh(super::lock(&self.key_is).clone());
@@ -47,7 +47,7 @@ impl Inner {
     pub(super) async fn remove_probes(&self, old: SystemTime) -> Result<u64, StoreError> {
         let (mut removed, mut from) = (0, None);
         loop {
-            let page = self.objects(keys::probe(""), from).await?;
+            let page = self.objects(self.keys.probe(""), from).await?;
             let left = page.entries.into_iter().filter(|object| object.stored < old);
             let left: Vec<String> = left.map(|object| object.key).collect();
             self.delete_all(&left).await?;
@@ -166,14 +166,11 @@ impl Inner {
 
 fn small(key: &str) -> Write {
     Write {
-        key: key.to_owned(),
-        payload: Payload::Bytes(Bytes::from_static(BODY)),
-        sha256: None,
         metadata: HashMap::from([
             (read::VERIFIED.to_owned(), read::YES.to_owned()),
             (read::MEDIA_TYPE.to_owned(), "text/plain".to_owned()),
         ]),
-        parts: None,
+        ..Write::small(key.to_owned(), Bytes::from_static(BODY))
     }
 }
 

@@ -35,6 +35,7 @@ impl Inner {
                 let mut findings = self.go_on(client).await;
                 let (of_bucket, default_key) = self.inspect(client).await;
                 findings.extend(of_bucket);
+                findings.extend(self.elsewhere().await);
                 key = key.or(default_key);
                 Ground { findings, ..Ground::default() }
             }

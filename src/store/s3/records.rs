@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Inner, S3, keys,
+    Inner, S3,
     write::{Condition, Outcome, TRIES, Write, nonce},
 };
 use crate::store::{Entry, MAX_RECORD, Page, Payload, Records, StoreError, Version, When, Written};
@@ -28,7 +28,7 @@ const MARK: usize = 129;
 #[async_trait]
 impl Records for S3 {
     async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
-        let key = keys::record(GET, path)?;
+        let key = self.inner.keys.record(GET, path)?;
         self.read(GET, |inner| async move {
             let Some(found) = inner.small(&key, (MAX_RECORD + MARK) as u64).await? else {
                 return Ok(None);
@@ -40,7 +40,7 @@ impl Records for S3 {
     }
 
     async fn put(&self, path: &str, value: Bytes, when: When) -> Result<Written, StoreError> {
-        let key = keys::record(PUT, path)?;
+        let key = self.inner.keys.record(PUT, path)?;
         if value.len() > MAX_RECORD {
             return Err(StoreError::Denied { operation: PUT, code: "a record too long".into() });
         }
@@ -52,11 +52,11 @@ impl Records for S3 {
     }
 
     async fn list(&self, prefix: &str, from: Option<String>) -> Result<Page<Entry>, StoreError> {
-        let prefix = keys::records(LIST, prefix)?;
+        let prefix = self.inner.keys.records(LIST, prefix)?;
         self.read(LIST, |inner| async move {
             let page = inner.objects(prefix, from).await?;
             let entries = page.entries.iter().filter_map(|object| {
-                let path = keys::record_path(&object.key)?.to_owned();
+                let path = inner.keys.record_path(&object.key)?.to_owned();
                 Some(Entry { path, written: object.stored })
             });
             Ok(Page { entries: entries.collect(), next: page.next })
@@ -65,7 +65,7 @@ impl Records for S3 {
     }
 
     async fn remove(&self, path: &str) -> Result<(), StoreError> {
-        let key = keys::record(DELETE, path)?;
+        let key = self.inner.keys.record(DELETE, path)?;
         self.write(DELETE, |inner: Arc<Inner>| async move { inner.delete_one(&key).await }).await
     }
 }

@@ -4,12 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_lc_rs::rand;
 use aws_smithy_types::base64;
+use bytes::Bytes;
 
 use super::{
     Inner, body,
     encryption::{Encryption, Seal, Verdict, sealed},
     failure::Failure,
-    keys,
     read::{self, Seen},
     sums::{Sum, Sums},
 };
@@ -79,6 +79,14 @@ pub(super) enum Outcome {
     Lost,
 }
 
+impl Write {
+    /// Something small and without metadata.
+    pub(super) fn small(key: String, bytes: Bytes) -> Self {
+        let payload = Payload::Bytes(bytes);
+        Self { key, payload, sha256: None, metadata: HashMap::new(), parts: None }
+    }
+}
+
 impl Inner {
     /// Keeps content: writes it once, and leaves what is there if it is ours and has the right size,
     /// unless that is to be `replaced`.
@@ -98,13 +106,16 @@ impl Inner {
                 && seen.info.meta.verified
                 && self.encryption.accepts(seen.info.encryption.as_ref())
         };
+        self.may_add(&write.key).await?;
         let mut conditional = self.learned.is_conditional();
         let mut condition = Condition::Absent;
         for attempt in 0..TRIES {
             if condition == Condition::Absent && !conditional {
                 condition = Condition::Always;
-                if self.look(&write.key).await?.as_ref().is_some_and(is_it) {
-                    return Ok(Put::AlreadyThere);
+                match self.look(&write.key).await? {
+                    Some(seen) if is_it(&seen) => return Ok(Put::AlreadyThere),
+                    Some(seen) => self.may_replace(&write.key, &seen).await?,
+                    None => {}
                 }
             }
             match self.sealed(&write, condition.clone()).await? {
@@ -116,7 +127,10 @@ impl Inner {
                 }
                 Outcome::Unmet | Outcome::Lost => match self.look(&write.key).await? {
                     Some(seen) if is_it(&seen) => return Ok(Put::AlreadyThere),
-                    Some(seen) => condition = Condition::Is(seen.etag),
+                    Some(seen) => {
+                        self.may_replace(&write.key, &seen).await?;
+                        condition = Condition::Is(seen.etag);
+                    }
                     None => condition = Condition::Absent,
                 },
                 Outcome::Raced => self.pause(attempt).await,
@@ -142,7 +156,7 @@ impl Inner {
             Algorithm::Sha512 => None,
         };
         let parts = (payload.len() > self.tuning.single).then(|| self.part_length(payload.len()));
-        Write { key: keys::content(key), payload: payload.clone(), sha256, metadata, parts }
+        Write { key: self.keys.content(key), payload: payload.clone(), sha256, metadata, parts }
     }
 
     /// Writes with the encryption that is wanted, and takes back what was written without it.
@@ -205,11 +219,14 @@ impl Inner {
 
     /// Removes a writing of ours that is not encrypted as it must be, unless others have replaced it.
     async fn take_back(&self, key: &str, etag: &str) {
-        // Where that cannot be told it is removed: content can be fetched again.
-        if let Ok(Some(seen)) = self.look(key).await
-            && !etag.is_empty()
-            && seen.etag != etag
-        {
+        let is_ours = match self.look(key).await {
+            Ok(Some(seen)) if !etag.is_empty() => seen.etag == etag,
+            Ok(Some(seen)) => seen.info.meta.verified || self.keys.is_ours(key),
+            Ok(None) => false,
+            // Where that cannot be told, only what no other program writes is removed.
+            Err(_) => self.keys.is_ours(key),
+        };
+        if !is_ours {
             return;
         }
         if let Err(error) = self.delete_one(key).await {

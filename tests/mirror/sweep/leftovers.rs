@@ -8,7 +8,7 @@ use super::*;
 
 fn tags(bench: &Bench) -> usize {
     let records = bench.far.records.lock().unwrap();
-    records.keys().filter(|path| path.starts_with("repositories/")).count()
+    records.keys().filter(|path| path.contains("repositories/")).count()
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,7 +67,8 @@ async fn the_lease_is_held_however_long_each_step_takes() {
     let swept = WATCH.scope(Arc::new(watch), slow.sweep(&quiet)).await.unwrap();
     assert_eq!((swept.left.objects, swept.uploads, swept.records), (80, 40, 40));
     let (calls, held) = (calls.load(Ordering::SeqCst), held.load(Ordering::SeqCst));
-    assert!(held > 500 && held + 5 > calls, "held for {held} of {calls} calls");
+    // Before it is taken, the layout of the store is looked at.
+    assert!(held > 500 && held + 7 > calls, "held for {held} of {calls} calls");
 }
 
 /// A bench in which so many objects are marked and may go, and what was used as well.

@@ -1,7 +1,7 @@
 //! What the bucket does when it does not fail.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -422,7 +422,8 @@ impl S3 for Bucket {
         let input = request.input;
         check_bucket(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
-        let after = input.continuation_token.unwrap_or_default();
+        let after = input.continuation_token.or(input.start_after).unwrap_or_default();
+        let delimiter = input.delimiter.unwrap_or_default();
         let state = self.state();
         let asked = input.max_keys.map_or(1000, |keys| keys as usize).min(1000);
         let page = state.page.unwrap_or(1000).min(asked);
@@ -444,10 +445,24 @@ impl S3 for Bucket {
             .collect();
         let truncated = found.next().is_some();
         let last = contents.last().and_then(|object| object.key.clone());
+        // Good for one page, which is all that anybody asks for with a delimiter.
+        let (mut contents, mut common) = (contents, BTreeSet::new());
+        if !delimiter.is_empty() {
+            contents.retain(|object| {
+                let rest = object.key.as_ref().unwrap().strip_prefix(&prefix).unwrap();
+                let Some((first, _)) = rest.split_once(&delimiter) else { return true };
+                common.insert(format!("{prefix}{first}{delimiter}"));
+                false
+            });
+        }
+        let common =
+            common.into_iter().map(|prefix| s3s::dto::CommonPrefix { prefix: Some(prefix) });
+        let common: Vec<_> = common.collect();
         Ok(S3Response::new(ListObjectsV2Output {
             is_truncated: Some(truncated),
             next_continuation_token: last.filter(|_| truncated),
-            key_count: Some(contents.len() as i32),
+            key_count: Some((contents.len() + common.len()) as i32),
+            common_prefixes: Some(common),
             contents: Some(contents),
             ..ListObjectsV2Output::default()
         }))

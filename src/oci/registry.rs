@@ -1,0 +1,52 @@
+//! Names of registries.
+
+/// Name of Docker Hub.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// Names under which clients know Docker Hub.
+const DOCKER_HUB_HOSTS: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+
+/// Whether that is a host of Docker Hub, in lower case.
+pub fn is_docker_hub(host: &str) -> bool {
+    DOCKER_HUB_HOSTS.contains(&host)
+}
+
+/// `host[:port]` of a registry's URL as it stands there, in lower case and without account.
+pub fn authority(url: &str) -> Option<String> {
+    let rest = url.split_once("://").map(|(_, rest)| rest)?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit('@').next().map(str::to_ascii_lowercase)
+}
+
+/// Name of the registry at `url`: [`DOCKER_HUB`], else `host[:port]` in lower case, without the port
+/// that goes without saying.
+pub fn registry_name(url: &str) -> String {
+    let authority = authority(url).unwrap_or_default();
+    let port = if url.starts_with("http://") { ":80" } else { ":443" };
+    let name = authority.strip_suffix(port).unwrap_or(&authority);
+    if is_docker_hub(name) { DOCKER_HUB.to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_has_one_name_however_its_url_is_written() {
+        for (url, name) in [
+            ("https://registry-1.docker.io", DOCKER_HUB),
+            ("https://Registry-1.Docker.IO:443/", DOCKER_HUB),
+            ("https://index.docker.io", DOCKER_HUB),
+            ("https://docker.io/", DOCKER_HUB),
+            ("https://Hub.Example", "hub.example"),
+            ("https://hub.example:443/x", "hub.example"),
+            ("https://hub.example:8443", "hub.example:8443"),
+            ("http://hub.example:443", "hub.example:443"),
+            ("http://127.0.0.1:80", "127.0.0.1"),
+            ("http://[::1]:5000", "[::1]:5000"),
+            ("https://docker.io.evil.example", "docker.io.evil.example"),
+        ] {
+            assert_eq!(registry_name(url), name, "{url}");
+        }
+    }
+}
