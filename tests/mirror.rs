@@ -25,6 +25,7 @@ use crate::support::scripted::{Hand, Memory, Script};
 mod adoption;
 mod blobs;
 mod damage;
+mod denials;
 mod gated;
 mod jobs;
 mod limits;

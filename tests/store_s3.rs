@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use registry_mirror::{
     store::{
-        Abilities, Area, Key, Meta, NotRemoved, Payload, Put, Records, Store, StoreError, When,
-        Written,
+        Abilities, Area, Key, Layout, Meta, NotRemoved, Payload, Put, Records, Store, StoreError,
+        When, Written,
         s3::{self, S3, Tuning},
     },
     telemetry::Metrics,
@@ -85,6 +85,7 @@ mod calls;
 mod encryption;
 mod faults;
 mod key;
+mod layouts;
 mod others;
 mod owner;
 mod places;

@@ -47,6 +47,8 @@ impl Hosted {
             put(place(&key(bytes)), bytes.clone());
         }
         let digest = key(&manifest).digest;
+        // The first of all, so that a sample of few shows it.
+        put(format!("{ROOT}/blobs/sha256/00/{}/data", "0".repeat(64)), "theirs".into());
         match shows {
             Shows::Links => {
                 let tag = format!("{ROOT}/repositories/acme/app/_manifests/tags/1/current/link");
@@ -108,7 +110,10 @@ async fn no_call_of_the_store_touches_what_a_registry_hosts() {
         is_hosted(Store::put(&s3, &key(&new), file_payload(&new), &blob()).await, &what);
         is_hosted(Store::put(&s3, &layer, file_payload(&new), &blob()).await, &what);
         is_hosted(s3.replace(&layer, file_payload(&hosted.layer), &blob()).await, &what);
-        is_hosted(Store::remove(&s3, &[layer.clone()]).await.map_err(StoreError::from), &what);
+        is_hosted(
+            Store::remove(&s3, std::slice::from_ref(&layer)).await.map_err(StoreError::from),
+            &what,
+        );
         let absent = Store::remove(&s3, &[key(b"absent"), layer.clone()]).await;
         is_hosted(absent.map_err(StoreError::from), &what);
         let (name, tag): (Name, Tag) = ("acme/app".parse().unwrap(), "1".parse().unwrap());
@@ -239,7 +244,7 @@ async fn the_way_back_and_again_needs_no_word() {
     let link = BackLink::Blob("library/app".parse().unwrap(), key(&bytes).digest);
     // It dies after the first of its links.
     bucket.fail_after("PutObject", 2, Fault::Refused, usize::MAX);
-    let _ = s3.hand_back(&[link.clone()]).await;
+    let _ = s3.hand_back(std::slice::from_ref(&link)).await;
     bucket.heal();
     assert_eq!(open(&bucket).tenancy().await, Ok(Tenancy::Mirror), "killed in the midst of it");
     s3.hand_back(&[link]).await.unwrap();

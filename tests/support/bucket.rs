@@ -247,7 +247,12 @@ impl Bucket {
     /// Puts content there as a mirror would, with its mark.
     pub fn put_marked(&self, key: &str, bytes: impl Into<Bytes>) {
         let mark = HashMap::from([("verified".to_owned(), "1".to_owned())]);
-        self.state().insert(key.to_owned(), bytes.into(), mark, None);
+        self.put_with(key, bytes, mark);
+    }
+
+    /// Puts an object there with this metadata.
+    pub fn put_with(&self, key: &str, bytes: impl Into<Bytes>, metadata: HashMap<String, String>) {
+        self.state().insert(key.to_owned(), bytes.into(), metadata, None);
     }
 
     /// Removes an object as another program would.
