@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use registry_mirror::{
+    clock,
+    mirror::{Mirror, Node, Parts},
+    settings::Settings,
     store::{
         Abilities, Area, Key, Layout, Meta, NotRemoved, Payload, Put, Records, Store, StoreError,
         When, Written,
@@ -16,6 +20,7 @@ use tokio::runtime::Handle;
 use crate::support::{
     bucket::{Bucket, Fault, Ignored, NAME, SECRET, Sealing},
     conformance::{self, content, file_payload, key, read, read_found},
+    scripted::Script,
 };
 
 /// Small enough that a body of a MiB is written in parts, and quick to give up.
@@ -60,6 +65,33 @@ async fn records() -> (Bucket, Arc<dyn Records>) {
     let bucket = Bucket::new();
     let s3 = open(&bucket);
     (bucket, Arc::new(s3))
+}
+
+/// A mirror whose store is the bucket, as `serve` makes it but for what is changed.
+fn mirror_on(
+    bucket: &Bucket,
+    tuning: Tuning,
+    directory: &std::path::Path,
+    change: impl FnOnce(&mut Parts),
+) -> Mirror {
+    let of_bucket = settings();
+    let layout = of_bucket.layout.clone();
+    let s3 = Arc::new(open_as(bucket, of_bucket, tuning));
+    let mut parts = Parts {
+        far: s3.clone(),
+        near: None,
+        records: s3,
+        layout,
+        upstream: Arc::<Script>::default(),
+        settings: Arc::new(ArcSwap::from_pointee(Settings::default())),
+        node: Arc::new(Node::new(vec!["node-1".into()])),
+        clock: clock::system(),
+        metrics: Metrics::new(),
+        engine: Handle::current(),
+        spool: directory.join("spool"),
+    };
+    change(&mut parts);
+    Mirror::new(parts).unwrap()
 }
 
 mod content_conforms {

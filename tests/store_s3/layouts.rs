@@ -3,18 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use registry_mirror::{
-    clock,
-    mirror::{Job, Line, Mirror, Node, Parts, Step, Want},
+    mirror::{Job, Line, Step, Want},
     oci::{Digest, Name, Reference},
-    settings::{Private, Settings},
+    settings::Private,
     upstream::UpstreamError,
 };
 
 use super::*;
-use crate::support::scripted::{Hand, Script};
+use crate::support::scripted::Hand;
 
 const PUBLIC: &str = "library/public";
 const PRIVATE: &str = "acme/secret";
@@ -65,30 +63,19 @@ impl Left {
     /// the private repository that it is none of the public ones, and nothing else.
     fn node(&self, after: u64) -> Running {
         let directory = tempfile::tempdir().unwrap();
-        let of_bucket = settings();
-        let layout = of_bucket.layout.clone();
-        let s3 = Arc::new(open_as(&self.bucket, of_bucket, tuning()));
         let clock = Hand::new();
         clock.set(clock::from_unix(self.written + after));
         let script = Arc::<Script>::default();
         script.private(PRIVATE);
-        let mirror = Mirror::new(Parts {
-            far: s3.clone(),
-            near: None,
-            records: s3,
-            layout: layout.clone(),
-            upstream: script.clone(),
-            settings: Arc::new(ArcSwap::from_pointee(Settings {
-                private_repositories: Private::Allow,
-                ..Settings::default()
-            })),
-            node: Arc::new(Node::new(vec!["node-2".into()])),
-            clock,
-            metrics: Metrics::new(),
-            engine: Handle::current(),
-            spool: directory.path().join("spool"),
+        let mirror = mirror_on(&self.bucket, tuning(), directory.path(), |parts| {
+            let private_repositories = Private::Allow;
+            let settings = Settings { private_repositories, ..Settings::default() };
+            parts.settings = Arc::new(ArcSwap::from_pointee(settings));
+            parts.node = Arc::new(Node::new(vec!["node-2".into()]));
+            (parts.upstream, parts.clock) = (script.clone(), clock);
         });
-        Running { mirror: mirror.unwrap(), layout, script, _directory: directory }
+        let layout = mirror.parts().layout.clone();
+        Running { mirror, layout, script, _directory: directory }
     }
 
     /// What was there and is no longer as it was.

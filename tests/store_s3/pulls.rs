@@ -3,19 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use registry_mirror::{
-    clock,
-    mirror::{Blob, Job, Line, Mirror, Node, Parts, Want},
+    mirror::{Blob, Job, Line, Want},
     oci::{Name, Reference},
-    settings::Settings,
     store::fs::Fs,
     upstream::UpstreamError,
 };
 
 use super::{faults::hasty, *};
-use crate::support::scripted::Script;
 
 const ALWAYS: usize = usize::MAX;
 /// Long enough for anything that ends at all.
@@ -48,23 +44,12 @@ impl Puller {
         let directory = tempfile::tempdir().unwrap();
         let open = || Fs::open(directory.path().join("near"), Handle::current()).unwrap();
         let near = near.then(|| Arc::new(open()) as Arc<dyn Store>);
-        let of_bucket = super::settings();
-        let layout = of_bucket.layout.clone();
-        let s3 = Arc::new(open_as(bucket, of_bucket, tuning));
-        let mirror = Mirror::new(Parts {
-            far: s3.clone(),
-            near,
-            records: s3,
-            layout,
-            upstream: script.clone(),
-            settings: Arc::new(ArcSwap::from_pointee(settings)),
-            node: Arc::new(Node::new(vec!["node-1".into()])),
-            clock: clock::system(),
-            metrics: Metrics::new(),
-            engine: Handle::current(),
-            spool: directory.path().join("spool"),
+        let mirror = mirror_on(bucket, tuning, directory.path(), |parts| {
+            parts.near = near;
+            parts.upstream = script.clone();
+            parts.settings = Arc::new(ArcSwap::from_pointee(settings));
         });
-        Self { mirror: mirror.unwrap(), _directory: directory }
+        Self { mirror, _directory: directory }
     }
 
     async fn blob(&self, bytes: &Bytes) -> Blob {

@@ -1,16 +1,13 @@
 //! Stores that refuse what AWS takes: each is found out and written to in its own way, and an idle
 //! node leaves no more in it than a few small objects.
 
-use arc_swap::ArcSwap;
 use registry_mirror::{
-    clock,
-    mirror::{Mirror, Node, Parts},
     oci::{Algorithm, Digest},
-    settings::{KmsKey, Settings},
+    settings::{KmsKey, Period},
 };
 
 use super::*;
-use crate::support::{bucket::Quirk, scripted::Script};
+use crate::support::bucket::Quirk;
 
 const AES256: &str = "<ServerSideEncryptionConfiguration><Rule>\
     <ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
@@ -184,23 +181,15 @@ struct Idle {
 
 fn idle(bucket: &Bucket) -> Idle {
     let directory = tempfile::tempdir().unwrap();
-    let of_bucket = settings();
-    let layout = of_bucket.layout.clone();
-    let s3 = Arc::new(open_as(bucket, of_bucket, tuning()));
-    let mirror = Mirror::new(Parts {
-        far: s3.clone(),
-        near: None,
-        records: s3,
-        layout,
-        upstream: Arc::<Script>::default(),
-        settings: Arc::new(ArcSwap::from_pointee(Settings::default())),
-        node: Arc::new(Node::new(vec!["node-1".into()])),
-        clock: clock::system(),
-        metrics: Metrics::new(),
-        engine: Handle::current(),
-        spool: directory.path().join("spool"),
+    // No clean-up is due: that is about what a trial leaves.
+    let now = clock::to_unix(std::time::SystemTime::now());
+    bucket.put("registry-mirror/v1/sweep/state", format!(r#"{{"swept":{now},"active":{now}}}"#));
+    let mirror = mirror_on(bucket, tuning(), directory.path(), |parts| {
+        let cleanup_interval = Period(Duration::from_secs(31 * 86_400));
+        let settings = Settings { cleanup_interval, ..Settings::default() };
+        parts.settings = Arc::new(ArcSwap::from_pointee(settings));
     });
-    Idle { mirror: mirror.unwrap(), _directory: directory }
+    Idle { mirror, _directory: directory }
 }
 
 /// Lets a node idle for a while, and looks at what it left.

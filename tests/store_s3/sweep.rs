@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arc_swap::ArcSwap;
 use registry_mirror::{
-    clock,
-    mirror::{Job, Line, Mirror, Node, Parts, Step, SweepError, Swept},
+    mirror::{Job, Line, Step, SweepError, Swept},
     oci::Digest,
-    settings::{Period, Settings},
+    settings::Period,
 };
 
 use super::{faults::hasty, *};
-use crate::support::scripted::Script;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const ALWAYS: usize = usize::MAX;
@@ -25,26 +22,11 @@ pub(super) struct Cleaner {
 impl Cleaner {
     pub(super) fn of(bucket: &Bucket) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = settings();
-        let layout = settings.layout.clone();
-        let s3 = Arc::new(open_as(bucket, settings, hasty()));
-        let mirror = Mirror::new(Parts {
-            far: s3.clone(),
-            near: None,
-            records: s3,
-            layout,
-            upstream: Arc::<Script>::default(),
-            settings: Arc::new(ArcSwap::from_pointee(Settings {
-                expire_after: Period(2 * HOUR),
-                ..Settings::default()
-            })),
-            node: Arc::new(Node::new(vec!["node-1".into()])),
-            clock: clock::system(),
-            metrics: Metrics::new(),
-            engine: Handle::current(),
-            spool: directory.path().join("spool"),
+        let mirror = mirror_on(bucket, hasty(), directory.path(), |parts| {
+            let settings = Settings { expire_after: Period(2 * HOUR), ..Settings::default() };
+            parts.settings = Arc::new(ArcSwap::from_pointee(settings));
         });
-        Self { bucket: bucket.clone(), mirror: mirror.unwrap(), _directory: directory }
+        Self { bucket: bucket.clone(), mirror, _directory: directory }
     }
 
     pub(super) async fn sweep(&self) -> Result<Swept, SweepError> {

@@ -286,49 +286,47 @@ fn says_so(lines: &[Line]) -> bool {
 
 #[tokio::test]
 async fn no_job_and_no_clean_up_touches_what_a_registry_hosts() {
-    for shows in ALL {
-        // The registry was first; or the mirror was, and had filled and marked what may go.
-        for is_first in [true, false] {
-            let what = format!("{shows:?}, first: {is_first}");
-            let bucket = Bucket::new();
-            let (cleaner, hosted) = if is_first {
-                let hosted = Hosted::push(&bucket, shows);
-                (Cleaner::of(&bucket), hosted)
-            } else {
-                let (cleaner, ..) = Cleaner::ready(&bucket, 20).await;
-                let mut hosted = Hosted::push(&bucket, shows);
-                let all = bucket.keys().into_iter().filter(|key| key.starts_with("docker/"));
-                hosted.before.extend(all.map(|key| (key.clone(), bucket.bytes(&key).unwrap())));
-                (cleaner, hosted)
-            };
-            for _ in 0..2 {
-                let swept = cleaner.sweep().await.unwrap();
-                assert!(matches!(swept.held_back, Some(HeldBack::Hosted(_))), "{what}: {swept:?}");
-                assert_eq!((swept.removed.objects, swept.uploads), (0, 0), "{what}");
-                cleaner.pass(3 * HOUR).await;
-            }
-            let digest = key(&hosted.layer).digest.to_string();
-            let images: Vec<Image> = vec![digest.parse().unwrap(), "acme/app".parse().unwrap()];
-            for job in [
-                Job::Usage,
-                Job::List { image: None },
-                Job::Verify { image: None },
-                Job::Verify { image: Some(images[0].clone()) },
-                Job::Purge { images: images.clone(), dry_run: true },
-                Job::Purge { images: images.clone(), dry_run: false },
-                Job::Clean { dry_run: true },
-                Job::Clean { dry_run: false },
-                Job::HandBack,
-            ] {
-                let lines = run(&cleaner, job.clone()).await;
-                assert!(says_so(&lines), "{what}, {job:?}: {lines:?}");
-                let gone = lines.iter().any(|line| matches!(line, Line::Gone { .. }));
-                assert!(!gone, "{what}, {job:?}: {lines:?}");
-            }
-            let why = cleaner.mirror.health().store.expect("it says nothing");
-            assert!(why.contains("hosts"), "{what}: {why}");
-            hosted.is_untouched(&bucket, &what);
+    // The registry was first; or the mirror was, and had filled and marked what may go.
+    let cases = ALL.map(|shows| (shows, true)).into_iter().chain([(Shows::Links, false)]);
+    for (shows, is_first) in cases {
+        let what = format!("{shows:?}, first: {is_first}");
+        let bucket = Bucket::new();
+        let (cleaner, hosted) = if is_first {
+            let hosted = Hosted::push(&bucket, shows);
+            (Cleaner::of(&bucket), hosted)
+        } else {
+            let (cleaner, ..) = Cleaner::ready(&bucket, 20).await;
+            let mut hosted = Hosted::push(&bucket, shows);
+            let all = bucket.keys().into_iter().filter(|key| key.starts_with("docker/"));
+            hosted.before.extend(all.map(|key| (key.clone(), bucket.bytes(&key).unwrap())));
+            (cleaner, hosted)
+        };
+        for _ in 0..2 {
+            let swept = cleaner.sweep().await.unwrap();
+            assert!(matches!(swept.held_back, Some(HeldBack::Hosted(_))), "{what}: {swept:?}");
+            assert_eq!((swept.removed.objects, swept.uploads), (0, 0), "{what}");
+            cleaner.pass(3 * HOUR).await;
         }
+        let digest = key(&hosted.layer).digest.to_string();
+        let images: Vec<Image> = vec![digest.parse().unwrap(), "acme/app".parse().unwrap()];
+        for job in [
+            Job::Usage,
+            Job::List { image: None },
+            Job::Verify { image: None },
+            Job::Verify { image: Some(images[0].clone()) },
+            Job::Purge { images: images.clone(), dry_run: true },
+            Job::Purge { images: images.clone(), dry_run: false },
+            Job::Clean { dry_run: true },
+            Job::HandBack,
+        ] {
+            let lines = run(&cleaner, job.clone()).await;
+            assert!(says_so(&lines), "{what}, {job:?}: {lines:?}");
+            let gone = lines.iter().any(|line| matches!(line, Line::Gone { .. }));
+            assert!(!gone, "{what}, {job:?}: {lines:?}");
+        }
+        let why = cleaner.mirror.health().store.expect("it says nothing");
+        assert!(why.contains("hosts"), "{what}: {why}");
+        hosted.is_untouched(&bucket, &what);
     }
 }
 
@@ -438,6 +436,13 @@ async fn a_mirrors_content_elsewhere_in_the_bucket_is_pointed_out() {
         assert_eq!(finding(&bucket, "").await, None, "this one is in use");
         let (what, _) = finding(&bucket, "new").await.expect("it is not pointed out");
         assert!(what.contains("at its root"), "{what}");
+        // Nobody is sent to a registry's images.
+        let hosting = Bucket::new();
+        Hosted::push(&hosting, Shows::Content);
+        if !sign.contains("scheduler") {
+            hosting.put(sign, "{}");
+            assert_eq!(finding(&hosting, "new").await, None, "{sign}");
+        }
         bucket.put("new/registry-mirror/v1/layout", "{}");
         assert_eq!(finding(&bucket, "new").await, None, "chosen and in use");
     }

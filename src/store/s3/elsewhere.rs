@@ -2,7 +2,10 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{Inner, keys};
+use super::{
+    Inner,
+    keys::{self, Keys},
+};
 use crate::store::Finding;
 
 /// Prefixes at the root of the bucket that are looked into.
@@ -35,6 +38,11 @@ impl Inner {
         });
         let found: Vec<_> = looks.buffered(MAX_AT_ONCE).collect().await;
         let prefix = found.into_iter().flatten().next()?;
+        // A node without a prefix leaves records beside the images of a registry, too.
+        let keys = Keys::new(&prefix, self.bucket.layout.clone());
+        if self.is_registrys(&keys).await.unwrap_or(true) {
+            return None;
+        }
         let (place, value) = match prefix.trim_end_matches('/') {
             "" => ("at its root".to_owned(), "\"\""),
             prefix => (format!("below `{prefix}`"), prefix),

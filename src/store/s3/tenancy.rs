@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     Inner,
     failure::Failure,
+    keys::Keys,
     lock,
     read::Seen,
     write::{Condition, Outcome, Write},
@@ -132,19 +133,52 @@ impl Inner {
         if found != Tenancy::Unclaimed {
             return Ok(found);
         }
-        let page = self.first_of(self.keys.public(), SAMPLE_OBJECTS).await?;
-        self.found_marked(page).await
+        Ok(match self.unmarked_of_a_sample(&self.keys).await? {
+            Some(key) => self.found_unmarked(&key),
+            None => found,
+        })
+    }
+
+    /// Whether a registry hosts images below another prefix, as far as a sample shows.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub(super) async fn is_registrys(&self, keys: &Keys) -> Result<bool, StoreError> {
+        Ok(match self.claim(keys).await? {
+            Some(Tenancy::Mirror) => false,
+            Some(_) => true,
+            None => self.unmarked_of_a_sample(keys).await?.is_some(),
+        })
+    }
+
+    async fn unmarked_of_a_sample(&self, keys: &Keys) -> Result<Option<String>, StoreError> {
+        let sample = self.first_of(keys.public(), SAMPLE_OBJECTS).await?;
+        self.first_unmarked(sample).await
+    }
+
+    /// Tenancy of what lies below the prefix of `keys`, if anything claims it.
+    async fn claim(&self, keys: &Keys) -> Result<Option<Tenancy>, StoreError> {
+        let is_mirrors = self.look(&keys.scheduler()).await?.is_some()
+            || self.look(&keys.adopted()).await?.is_some();
+        if is_mirrors {
+            return Ok(Some(Tenancy::Mirror));
+        }
+        for prefix in [keys.repositories(), keys.lockfiles()] {
+            if !self.first_of(prefix.clone(), 1).await?.is_empty() {
+                return Ok(Some(hosted(format!("something lies below `{prefix}`"))));
+            }
+        }
+        Ok(None)
     }
 
     async fn find_tenant(&self) -> Result<Tenancy, StoreError> {
-        if self.is_a_mirrors().await? {
-            lock(&self.tenancy.unmarked).take();
-            return Ok(Tenancy::Mirror);
-        }
-        for prefix in [self.keys.repositories(), self.keys.lockfiles()] {
-            if !self.first_of(prefix.clone(), 1).await?.is_empty() {
-                return Ok(hosted(format!("something lies below `{prefix}`")));
+        match self.claim(&self.keys).await? {
+            Some(Tenancy::Mirror) => {
+                lock(&self.tenancy.unmarked).take();
+                return Ok(Tenancy::Mirror);
             }
+            Some(found) => return Ok(found),
+            None => {}
         }
         let unmarked = lock(&self.tenancy.unmarked).clone();
         let still = match &unmarked {
@@ -155,11 +189,6 @@ impl Inner {
             Some(key) => unmarked_by_us(&key),
             None => Tenancy::Unclaimed,
         })
-    }
-
-    async fn is_a_mirrors(&self) -> Result<bool, StoreError> {
-        Ok(self.look(&self.keys.scheduler()).await?.is_some()
-            || self.look(&self.keys.adopted()).await?.is_some())
     }
 
     /// Looks again before `keys` are removed.
@@ -207,17 +236,25 @@ impl Inner {
 
     /// Tenancy of a bucket that nobody claims, with what these of its objects show.
     async fn found_marked(&self, keys: Vec<String>) -> Result<Tenancy, StoreError> {
+        Ok(match self.first_unmarked(keys).await? {
+            Some(key) => self.found_unmarked(&key),
+            None => Tenancy::Unclaimed,
+        })
+    }
+
+    /// The first of `keys` that is there without our mark.
+    async fn first_unmarked(&self, keys: Vec<String>) -> Result<Option<String>, StoreError> {
         let looks = stream::iter(keys).map(|key| async move {
             let seen = self.look(&key).await?;
             Ok::<_, StoreError>(seen.filter(|seen| !seen.info.meta.verified).map(|_| key))
         });
         let mut looks = looks.buffer_unordered(MAX_HEADS_AT_ONCE);
         while let Some(unmarked) = looks.try_next().await? {
-            if let Some(key) = unmarked {
-                return Ok(self.found_unmarked(&key));
+            if unmarked.is_some() {
+                return Ok(unmarked);
             }
         }
-        Ok(Tenancy::Unclaimed)
+        Ok(None)
     }
 
     fn found_unmarked(&self, key: &str) -> Tenancy {
