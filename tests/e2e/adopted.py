@@ -1,8 +1,6 @@
 """A bucket that docker-registry really filled with public and private images, a month before the mirror
 comes: what it holds is served, what is private is not, and the first clean-up removes nothing."""
 
-import json
-import re
 import sys
 
 from support import image
@@ -19,28 +17,13 @@ DAY = 86_400
 CONTENT = "docker/registry/v2/blobs/"
 
 
-def push(lab, upstream, name):
-    """An image of the repository; the digests of its manifest, configuration and layer."""
-    layer = image.tiny(name.replace("/", "-"), lab.dir)
-    descriptor = upstream.push.image(name, "1", layer, image.OCI)
-    body = request(f"{upstream.url}/v2/{name}/manifests/1", headers=image.ACCEPT).body
-    return [descriptor["digest"], json.loads(body)["config"]["digest"], layer.digest]
-
-
-def cleanups(node):
-    """How often the node cleaned up to the end."""
-    text = request(f"{node.admin}/metrics").body.decode()
-    found = re.search(r'^registry_mirror_cleanups_total\{outcome="done"\} (\S+)', text, re.MULTILINE)
-    return float(found[1]) if found else 0
-
-
 def main():
     with Lab("adopted") as lab:
         clock = Clock(lab)
         upstream, server = Upstream(lab).start(), Ministack(lab, clock).start()
         server.make_bucket()
         gate = Gate(upstream, {PRIVATE}).start()
-        digests = {name: push(lab, upstream, name) for name in [PUBLIC, PRIVATE]}
+        digests = {name: upstream.push.small(name, lab.dir) for name in [PUBLIC, PRIVATE]}
         for name, blobs in digests.items():
             proxy = {"remoteurl": gate.url, "username": ACCOUNT, "password": PASSWORD}
             old = old_mirror(lab, server, f"docker-registry-{name.replace('/', '-')}", proxy)
@@ -76,7 +59,7 @@ def main():
         opened = [what for answer, what in refused if answer.status != 404]
         lab.check(f"nothing of a private image in it is served, in {len(refused)} ways", not opened, str(opened or ""))
 
-        lab.wait("the clean-up to run three times", lambda: cleanups(node) >= 3)
+        lab.wait("the clean-up to run three times", lambda: node.cleanups() >= 3)
         lab.check("with the clock 30 days ahead of it the first clean-ups remove nothing",
                   there <= set(server.s3.keys(CONTENT)) and node.metric("cleanup_removed_total") == 0)
 

@@ -1,61 +1,12 @@
 """A key that is disabled while the mirror runs, on a server that refuses what it cannot decrypt."""
 
-import json
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 from support import image
-from support.lab import Failed, Lab, free_port, from_pypi, request
-from support.s3 import BUCKET, CREDENTIALS, REGION, S3
+from support.lab import Lab, request
+from support.localstack import LocalStack
+from support.s3 import BUCKET, CREDENTIALS, REGION
 from support.servers import Mirror, Upstream
-
-CONSTRAINTS = Path(__file__).resolve().parent / "support" / "localstack.txt"
-
-
-def python():
-    """A Python that this server runs on, 3.12 at least: on the path, or of pyenv's; none if there is none."""
-    found = [shutil.which(f"python3.{minor}") for minor in (13, 12)]
-    if shutil.which("pyenv"):
-        root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=False).stdout.strip()
-        found += sorted(Path(root).glob("versions/3.1[2-9].*/bin/python3"), reverse=True)
-    works = [path for path in filter(None, found)
-             if subprocess.run([path, "-c", "import venv, ssl, sqlite3"], capture_output=True, check=False).returncode == 0]
-    return works[0] if works else None
-
-
-class LocalStack:
-    """S3 and KMS on this machine; the one that lets S3 ask KMS for each object."""
-
-    def __init__(self, lab, interpreter):
-        self.lab, self.port, self.interpreter = lab, free_port(), interpreter
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.s3 = S3(self.url)
-
-    def start(self):
-        pinned = CONSTRAINTS.read_text().split()
-        program = from_pypi("venv-localstack", pinned, self.interpreter) / "python"
-        home = self.lab.dir / "localstack"
-        home.mkdir()
-        process = self.lab.start("localstack", [program, "-m", "localstack.runtime.main"], {
-            "OVERRIDE_IN_DOCKER": "0", "GATEWAY_SERVER": "hypercorn", "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "LOCALSTACK_HOST": f"127.0.0.1:{self.port}", "DISABLE_EVENTS": "1", "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "DNS_ADDRESS": "0", "SERVICES": "s3,kms", "STRICT_SERVICE_LOADING": "1",
-            "S3_SKIP_SIGNATURE_VALIDATION": "0", "S3_SKIP_KMS_KEY_VALIDATION": "0",
-            "FILESYSTEM_ROOT": str(home), "LOCALSTACK_VOLUME_DIR": str(home), "XDG_CACHE_HOME": str(home / "cache")})
-        self.lab.wait("localstack", lambda: self.s3.call("HEAD").status in (200, 404), process=process)
-        return self
-
-    def kms(self, action, **body):
-        """What KMS answers to a call."""
-        headers = {"X-Amz-Target": f"TrentService.{action}", "Content-Type": "application/x-amz-json-1.1",
-                   "Authorization": f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/kms/aws4_request, "
-                                    "SignedHeaders=host, Signature=0"}
-        answer = request(self.url, "POST", headers, json.dumps(body).encode())
-        if answer.status != 200:
-            raise Failed(f"KMS refuses {action}: {answer.status} {answer.body[:200]}")
-        return json.loads(answer.body) if answer.body else {}
 
 
 class Images:
@@ -75,11 +26,6 @@ class Images:
         return manifest.status == 200 and image.digest(request(f"{base}/blobs/{blob}").body) == blob
 
 
-def store(node):
-    """What the node says of its store."""
-    return json.loads(request(f"{node.admin}/readyz").body)["parts"]["store"]
-
-
 def names(lab, upstream, environment, variables, key):
     """The other names of the same key, and names of none."""
     account, identity = key.split(":")[4], key.rsplit("/", 1)[1]
@@ -95,17 +41,14 @@ def names(lab, upstream, environment, variables, key):
     node.start()
     said = "KMS knows no key `alias/none`"
     lab.wait("the log to name the key", lambda: said in node.process.text())
-    lab.wait("the store to be named", lambda: said in store(node).get("why", ""))
+    lab.wait("the store to be named", lambda: said in node.part("store").get("why", ""))
     lab.check("a key that KMS does not know is named, and pulls go on",
               request(f"{node.url}/v2/library/kms-before/manifests/1", headers=image.ACCEPT).status == 200)
 
 
 def main():
     with Lab("kms") as lab:
-        interpreter = python()
-        if interpreter is None:
-            raise Failed("there is no Python 3.12 or later for the server")
-        upstream, server = Upstream(lab).start(), LocalStack(lab, interpreter).start()
+        upstream, server = Upstream(lab).start(), LocalStack(lab).start()
         key = server.kms("CreateKey")["KeyMetadata"]["Arn"]
         server.kms("CreateAlias", AliasName="alias/e2e", TargetKeyId=key)
         # As at AWS: no address of its own, so that KMS is asked, too.
@@ -129,11 +72,12 @@ def main():
         lab.check("what is on the node is pulled", images.pull(first, "kms-before", before))
         during = images.push("kms-during")
         lab.check("what is new is pulled", images.pull(first, "kms-during", during))
-        lab.wait("the store to be named", lambda: store(first)["status"] == "degraded")
-        why = store(first).get("why", "")
+        lab.wait("the store to be named", lambda: first.part("store")["status"] == "degraded")
+        why = first.part("store").get("why", "")
         lab.check("/readyz says why", "KMS." in why, why)
-        lab.wait("KMS to be asked", lambda: "is disabled" in store(first).get("why", ""))
-        lab.check("and what KMS says of the key", f"the key `{key}` is disabled" in store(first)["why"], store(first)["why"])
+        lab.wait("KMS to be asked", lambda: "is disabled" in first.part("store").get("why", ""))
+        why = first.part("store")["why"]
+        lab.check("and what KMS says of the key", f"the key `{key}` is disabled" in why, why)
         lab.check("and so does a metric", first.metric("store_refuses") == 1)
         lab.check("and the log says what to look at", "bucket_encryption_key" in first.process.text())
         second = Mirror(lab, upstream, name="second", env=environment, host="second", **variables).start()
@@ -143,7 +87,7 @@ def main():
         lab.wait("what was refused to be in the bucket",
                  lambda: [name for name in server.s3.keys() if during[7:] in name])
         lab.check("with the key enabled the bucket is written to again", True)
-        lab.wait("/readyz to say so", lambda: store(first)["status"] == "ok")
+        lab.wait("/readyz to say so", lambda: first.part("store")["status"] == "ok")
         lab.check("and all is well", first.metric("store_refuses") == 0)
         names(lab, upstream, environment, variables, key)
 

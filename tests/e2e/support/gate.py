@@ -1,43 +1,24 @@
 """A token service in front of the honest upstream, so that some of its repositories are private."""
 
 import base64
-import http.server
 import json
-import threading
 import urllib.parse
 
-from .lab import free_port, request
+from .lab import request
+from .proxy import Proxy
 
 ACCOUNT, PASSWORD = "e2e", "e2e-password"
 
 
-class Gate:
+class Gate(Proxy):
     """Asks for a token as Docker Hub does. Without the account's password a token opens what is not in
     `private`; with it, everything."""
 
     def __init__(self, upstream, private):
-        self.upstream, self.private, self.port = upstream, private, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__()
+        self.upstream, self.private = upstream, private
         # Paths that were asked for with a token that opens them.
         self.asked = []
-
-    def start(self):
-        gate = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                gate.answer(self)
-
-            do_HEAD = do_GET
-
-            def log_message(self, *_):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return self
 
     def answer(self, handler):
         parts = urllib.parse.urlsplit(handler.path)
@@ -76,12 +57,3 @@ class Gate:
             return []
         claims = json.loads(base64.urlsafe_b64decode(pieces[1] + "=="))
         return [access["name"] for access in claims["access"]]
-
-    @staticmethod
-    def send(handler, status, body, length=None, **headers):
-        handler.send_response(status)
-        for key, value in {"Content-Length": length or str(len(body)), **headers}.items():
-            handler.send_header(key, value)
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(body)

@@ -70,6 +70,15 @@ def tiny(name, directory, content=None):
     return Layer(path, digest(tar.getvalue()))
 
 
+def pulled(url, name, digests, tag="1"):
+    """Pulls an image by its tag, and its blobs. Returns whether every byte is right."""
+    manifest, *blobs = digests
+    answers = [request(f"{url}/v2/{name}/manifests/{tag}", headers=ACCEPT),
+               *(request(f"{url}/v2/{name}/blobs/{blob}") for blob in blobs)]
+    return all(answer.status == 200 and digest(answer.body) == wanted
+               for answer, wanted in zip(answers, [manifest, *blobs]))
+
+
 class Pusher:
     """Pushes to the registry at `url`."""
 
@@ -127,6 +136,14 @@ class Pusher:
         self.manifest(name, reference or digest(manifest), manifest, media_type)
         return {"mediaType": media_type, "digest": digest(manifest), "size": len(manifest),
                 "platform": {"architecture": architecture, "os": "linux"}}
+
+    def small(self, name, directory, label=None, tag="1"):
+        """Pushes an image whose layer holds no more than its label. Images of one label have the same layer.
+        Returns the digests of its manifest, configuration and layer."""
+        layer = tiny(label or name.replace("/", "-"), directory)
+        manifest = self.image(name, tag, layer, OCI)["digest"]
+        body = request(f"{self.url}/v2/{name}/manifests/{tag}", headers=ACCEPT).body
+        return [manifest, json.loads(body)["config"]["digest"], layer.digest]
 
     def index(self, name, tag, layer, directory):
         """An index as buildx pushes it: this machine's image, a foreign one, an attestation."""

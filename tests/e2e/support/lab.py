@@ -198,6 +198,13 @@ class Lab:
                 raise Failed(f"waited {seconds} s for {what}")
             time.sleep(0.05)
 
+    def comes(self, condition, seconds=30):
+        """Waits for the condition. Returns whether it came to hold in that time."""
+        try:
+            return self.wait("it", condition, seconds)
+        except Failed:
+            return False
+
 
 _given = set()
 

@@ -23,61 +23,90 @@ def tool(name):
     return from_pypi("venv", PINNED) / name
 
 
-def key_of(digest):
-    """Where registry:2 keeps a blob."""
+def key_of(digest, root=""):
+    """Key of a blob in the layout of registry:2, whose root directory may be another than the bucket's."""
     algorithm, value = digest.split(":")
-    return f"docker/registry/v2/blobs/{algorithm}/{value[:2]}/{value}/data"
+    return f"{root}docker/registry/v2/blobs/{algorithm}/{value[:2]}/{value}/data"
 
 
 class S3:
     """A client of one bucket: SigV4 (path style) and no more than that."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, bucket=BUCKET, access=ACCESS, secret=SECRET):
+        self.url, self.bucket, self.access, self.secret = url, bucket, access, secret
 
-    def call(self, method, key="", query=None, body=b""):
+    def call(self, method, key="", query=None, body=b"", headers=None):
+        """One request; `headers` are signed, too."""
         now = datetime.datetime.now(datetime.timezone.utc)
         stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
         host = urllib.parse.urlsplit(self.url).netloc
-        path = urllib.parse.quote(f"/{BUCKET}/{key}" if key else f"/{BUCKET}")
+        path = urllib.parse.quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}")
         quoted = "&".join(f"{urllib.parse.quote(k, safe='')}={urllib.parse.quote(v, safe='')}"
                           for k, v in sorted((query or {}).items()))
         content = hashlib.sha256(body).hexdigest()
-        headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": stamp}
+        headers = {**(headers or {}), "host": host, "x-amz-content-sha256": content, "x-amz-date": stamp}
         names = ";".join(sorted(headers))
         canonical = "\n".join([method, path, quoted,
                                *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, content])
         scope = f"{day}/{REGION}/s3/aws4_request"
         to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope,
                              hashlib.sha256(canonical.encode()).hexdigest()])
-        key_bytes = f"AWS4{SECRET}".encode()
+        key_bytes = f"AWS4{self.secret}".encode()
         for part in [day, REGION, "s3", "aws4_request"]:
             key_bytes = hmac.digest(key_bytes, part.encode(), "sha256")
         signature = hmac.new(key_bytes, to_sign.encode(), "sha256").hexdigest()
-        headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, "
+        headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, "
                                     f"SignedHeaders={names}, Signature={signature}")
         return request(self.url + path + (f"?{quoted}" if quoted else ""), method, headers, body or None, seconds=10)
 
+    def make(self, **headers):
+        """Makes the bucket, in the region of this test."""
+        place = f"<LocationConstraint>{REGION}</LocationConstraint>"
+        body = f"<CreateBucketConfiguration>{place}</CreateBucketConfiguration>".encode()
+        made = self.call("PUT", body=body, headers=headers)
+        if made.status != 200:
+            raise Failed(f"the bucket is not made: {made.status} {made.body[:200]}")
+
+    def objects(self, prefix=""):
+        """ETag and length of every object below a prefix, by its key; none while the server is away."""
+        found, query = {}, {"list-type": "2", "prefix": prefix, "max-keys": "1000"}
+        while True:
+            answer = self.call("GET", query=query)
+            if answer.status != 200:
+                return {}
+            page = xml.etree.ElementTree.fromstring(answer.body)
+            space = page.tag.partition("}")[0] + "}" if "}" in page.tag else ""
+            for node in page.iter(f"{space}Contents"):
+                found[node.findtext(f"{space}Key")] = (node.findtext(f"{space}ETag"), int(node.findtext(f"{space}Size")))
+            query["continuation-token"] = page.findtext(f"{space}NextContinuationToken")
+            if not query["continuation-token"]:
+                return found
+
     def keys(self, prefix=""):
-        """Every key below a prefix; none while the server is away."""
-        answer = self.call("GET", query={"list-type": "2", "prefix": prefix, "max-keys": "1000"})
-        if answer.status != 200:
-            return []
-        return [node.text for node in xml.etree.ElementTree.fromstring(answer.body).iter()
-                if node.tag.endswith("}Key") or node.tag == "Key"]
+        """Every key below a prefix."""
+        return list(self.objects(prefix))
 
     def sizes(self, prefix=""):
-        """The length of every object below a prefix; none while the server is away."""
-        answer = self.call("GET", query={"list-type": "2", "prefix": prefix, "max-keys": "1000"})
-        if answer.status != 200:
-            return {}
-        found = xml.etree.ElementTree.fromstring(answer.body)
-        space = found.tag.partition("}")[0] + "}" if "}" in found.tag else ""
-        return {node.findtext(f"{space}Key"): int(node.findtext(f"{space}Size"))
-                for node in found.iter(f"{space}Contents")}
+        """The length of every object below a prefix."""
+        return {key: size for key, (_, size) in self.objects(prefix).items()}
 
-    def head(self, key):
-        return self.call("HEAD", key)
+    def uploads(self):
+        """Keys of all uploads in parts that have not ended."""
+        found = xml.etree.ElementTree.fromstring(self.call("GET", query={"uploads": ""}).body)
+        return sorted(node.text for node in found.iter() if node.tag.split("}")[-1] == "Key")
+
+    def encrypt(self, algorithm, key=None):
+        """Sets the default encryption of the bucket."""
+        key = f"<KMSMasterKeyID>{key}</KMSMasterKeyID>" if key else ""
+        done = self.call("PUT", query={"encryption": ""}, body=(
+            "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+            f"<SSEAlgorithm>{algorithm}</SSEAlgorithm>{key}"
+            "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>").encode())
+        if done.status != 200:
+            raise Failed(f"the bucket takes no default encryption: {done.status} {done.body[:200]}")
+
+    def head(self, key, **headers):
+        return self.call("HEAD", key, headers=headers)
 
     def get(self, key):
         return self.call("GET", key)

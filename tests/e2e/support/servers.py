@@ -4,9 +4,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 from .image import Pusher
-from .lab import Failed, free_port, request
+from .lab import PATIENCE, Failed, free_port, request
 
 # Stands in the mirror's place while the tests themselves are tried.
 STAND_IN = os.environ.get("E2E_MIRROR") == "docker-registry"
@@ -108,6 +109,16 @@ class Mirror:
         """What it prints; none if it fails."""
         return self.lab.run(self.command(*words), self.surroundings(), fatal=False)
 
+    def ended(self, *words):
+        """Runs another command about this mirror without a terminal. Returns its status and all it printed."""
+        done = subprocess.run(self.command(*words), env=self.surroundings(), stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False)
+        return done.returncode, done.stdout
+
+    def part(self, name):
+        """State of a part in `/readyz`."""
+        return json.loads(request(f"{self.admin}/readyz").body)["parts"][name]
+
     def forget(self):
         """Removes everything that the node itself keeps; it must be stopped."""
         if self.process.running():
@@ -119,3 +130,7 @@ class Mirror:
         text = request(f"{self.admin}/metrics").body.decode(errors="replace")
         values = re.findall(rf"^registry_mirror_{name}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
         return sum(float(value) for value in values)
+
+    def cleanups(self):
+        """Number of clean-ups that came to their end."""
+        return self.metric(r'cleanups_total\{outcome="done"\}')
