@@ -11,7 +11,7 @@ const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
 /// How often a node looks at what other nodes may have changed about the store: its layout, and
 /// whether it hosts a registry's images.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
+const LOOK_INTERVAL: Duration = Duration::from_secs(300);
 
 impl Mirror {
     /// Tries the shared store and asks the upstream for what is free of its limit, so that the log and
@@ -48,12 +48,14 @@ impl Mirror {
                     tracing::debug!(%error, "layout of the store not recorded");
                 }
                 looked = Instant::now();
-            } else if looked.elapsed() >= LOOK_AGAIN {
+            } else if looked.elapsed() >= LOOK_INTERVAL {
                 looked = Instant::now();
-                if keeper.hosted().is_some() {
-                    let _ = keeper.look_at_tenancy().await;
-                }
+                // A failure is said there, and met again by whoever needs the store.
+                let _ = keeper.look_at_tenancy().await;
                 let _ = self.inner.read_layout().await;
+            }
+            if keeper.refuses_records() {
+                self.inner.write_layout_again().await;
             }
             keeper.tidy().await;
             sleep(PROBE_AGAIN).await;

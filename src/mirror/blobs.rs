@@ -44,9 +44,7 @@ impl Sizes {
     pub(super) fn new() -> Self {
         Self { known: Cache::new(LENGTHS), missing: Cache::new(LENGTHS / 10) }
     }
-}
 
-impl Sizes {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
         self.known.clear();

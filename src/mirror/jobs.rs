@@ -21,11 +21,8 @@ mod verify;
 mod wanted;
 mod warm;
 
-use super::{Inner, Mirror, Step, SweepError};
-use crate::{
-    clock::from_unix,
-    store::{StoreError, Tenancy},
-};
+use super::{Inner, Mirror, Step, SweepError, keep::with_hint};
+use crate::{clock::from_unix, store::StoreError};
 
 pub use wanted::{BadImage, Image};
 
@@ -208,21 +205,14 @@ impl Inner {
         }
         // Where nobody can tell, the job meets the same failure.
         let _ = self.keeper.look_at_tenancy().await;
-        let why = self.keeper.hosted()?;
-        let hint = why.hint().unwrap_or_default();
-        Some(format!("{why}: {hint}"))
+        self.keeper.hosted().as_ref().map(with_hint)
     }
 
     /// Takes all content of the bucket for a mirror's from now on.
     async fn adopt(&self, tell: Listen<'_>) -> Result<(), Stopped> {
-        let was_hosted = matches!(
-            self.keeper.look_at_tenancy().await?,
-            Tenancy::Registry { .. } | Tenancy::Unclaimed
-        );
+        // First, so that whatever comes between costs no content its time.
+        self.note_hosting().await?;
         self.parts.far.adopt(self.parts.node.id()).await?;
-        if was_hosted {
-            self.begin_anew().await?;
-        }
         self.keeper.look_at_tenancy().await?;
         let summary =
             "all content of the bucket is a mirror's from now on, and is cleaned up when \

@@ -60,6 +60,8 @@ struct Shared {
     refused_record: Mutex<Option<String>>,
     /// Why the shared store is not used for content, if a registry hosts images there.
     hosted: Mutex<Option<StoreError>>,
+    /// Why that could not be told, as was said last.
+    unexamined: Mutex<Option<String>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
     /// Whether something is left to do about the place where the shared store keeps things.
@@ -356,7 +358,7 @@ impl Keeper {
 
     /// Why the shared store fails, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
-        let hosted = || lock(&self.shared.hosted).as_ref().map(ToString::to_string);
+        let hosted = || lock(&self.shared.hosted).as_ref().map(with_hint);
         let record = || lock(&self.shared.refused_record).clone();
         let why = self.failing().or_else(hosted).or_else(record)?;
         Some(match lock(&self.shared.key).as_ref() {
@@ -364,6 +366,11 @@ impl Keeper {
             None => why,
         })
     }
+}
+
+/// What is wrong, and what to do about it.
+pub(super) fn with_hint(error: &StoreError) -> String {
+    error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}: {hint}"))
 }
 
 impl fmt::Debug for Keeper {

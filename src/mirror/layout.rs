@@ -48,6 +48,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes the record as it is, to see whether records are taken again.
+    pub(super) async fn write_layout_again(&self) {
+        let records = &self.parts.records;
+        if let Ok(Some((value, version))) = records.get(PATH).await {
+            // The outcome is noted by the records themselves.
+            let _ = records.put(PATH, value, When::Is(version)).await;
+        } else {
+            let _ = self.settle_layout().await;
+        }
+    }
+
     /// Takes in what other nodes found of layout 1.
     ///
     /// # Errors

@@ -67,9 +67,7 @@ impl Listings {
             asking: Once::new(),
         }
     }
-}
 
-impl Listings {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
         self.known.clear();

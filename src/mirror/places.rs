@@ -25,6 +25,8 @@ pub(super) struct Place {
 pub(super) struct Writings<T> {
     pub(super) now: Option<T>,
     pub(super) old: Option<T>,
+    /// True if the place of this layout could be read, be it that nothing was there.
+    pub(super) is_now_known: bool,
 }
 
 impl<T> Writings<T> {
@@ -86,13 +88,15 @@ impl Inner {
             }
         };
         let (now, old) = join(self.read_at(&place.path), old).await;
-        Writings { now, old }
+        Writings { is_now_known: now.is_some(), now: now.flatten(), old: old.flatten() }
     }
 
-    async fn read_at<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Option<T> {
+    /// The record at `path`, if there is one; none where the store fails or is late.
+    async fn read_at<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Option<Option<T>> {
         let reading = timeout(RECORD_DEADLINE, self.parts.records.get(path));
         match reading.await {
-            Ok(Ok(found)) => serde_json::from_slice(&found?.0).ok(),
+            Ok(Ok(Some((value, _)))) => Some(serde_json::from_slice(&value).ok()),
+            Ok(Ok(None)) => Some(None),
             Ok(Err(error)) => {
                 tracing::debug!(%error, path, "a record cannot be read");
                 None

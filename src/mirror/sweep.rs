@@ -45,6 +45,9 @@ pub(super) use {
 /// that the other share is left.
 const WATERMARKS: (u64, u64) = (95, 85);
 
+/// Attempts at a change of the state that others come before.
+const MAX_STATE_CONFLICTS: u32 = 5;
+
 /// How long ago another program must have written last.
 const ALONE: Duration = Duration::from_secs(3600);
 
@@ -227,11 +230,11 @@ impl Inner {
         let mut walk = Walk::new(self, tell, now, state.since);
         walk.hold = hold;
         walk.writes = true;
-        walk.held_back = self.hosted().await?;
+        let hosted = self.hosted().await?;
+        state.note_hosted(hosted.is_some(), now);
+        walk.hosted = state.hosted;
         walk.hold.keep().await?;
-        if walk.held_back.is_none() {
-            walk.held_back = self.held_back(now).await?;
-        }
+        walk.held_back = self.held_back(now).await?;
         if walk.held_back.is_none() {
             walk.removable = state.removable(settings, now);
         }
@@ -278,6 +281,7 @@ impl Inner {
         let (uploads, records) = self.clear_leftovers(needless, now, &mut hold).await?;
         let due = Some(from_unix(state.due(settings)));
         let marked = state.doomed;
+        let held_back = hosted.or(held_back);
         Ok(Swept { left, removed, refused, marked, due, uploads, records, held_back })
     }
 
@@ -295,25 +299,34 @@ impl Inner {
         let nothing = |_| {};
         let reported = self.all_reported().await?;
         let mut first = Walk::new(self, &nothing, now, state.since);
+        first.hosted = state.hosted;
         first.all(reported.clone()).await?;
         mark(&mut state, &settings, now, &first.spread, first.left.bytes);
         let mut walk = Walk::new(self, tell, now, state.since);
+        walk.hosted = state.hosted;
         walk.removable = state.all_marked();
         walk.all(reported).await?;
         let Walk { left, removed, .. } = walk;
         Ok(Swept { left, removed, held_back, ..Swept::default() })
     }
 
-    /// Lets use count from now on, for content that comes to be a mirror's: it has its full
-    /// `expire_after`.
-    pub(super) async fn begin_anew(&self) -> Result<(), SweepError> {
-        let _turn = self.sweeping.lock().await;
-        let now = walk::now(self).await?;
-        let mut state = State::read(&*self.parts.records).await?;
-        state.begin_anew(now);
-        state.write(&*self.parts.records).await?;
-        lock(&self.swept).take();
-        Ok(())
+    /// Notes that until now public content was none of the mirror's: it has its full `expire_after`
+    /// from now on.
+    ///
+    /// # Errors
+    /// The store failed, or others write the state all the time.
+    pub(super) async fn note_hosting(&self) -> Result<(), SweepError> {
+        let mut noted = Err(SweepError::Lost);
+        for _ in 0..MAX_STATE_CONFLICTS {
+            let now = walk::now(self).await?;
+            let mut state = State::read(&*self.parts.records).await?;
+            state.hosted = now;
+            noted = state.write(&*self.parts.records).await;
+            if noted != Err(SweepError::Lost) {
+                break;
+            }
+        }
+        noted
     }
 
     /// Counts what there is.

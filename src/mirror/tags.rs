@@ -76,9 +76,7 @@ impl Tags {
     pub(super) fn new() -> Self {
         Self { known: Cache::new(REMEMBERED), missing: Cache::new(REMEMBERED), asking: Once::new() }
     }
-}
 
-impl Tags {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
         self.known.clear();
@@ -147,12 +145,16 @@ impl Inner {
             _ => {}
         }
         let reference = Reference::Tag(tag.clone());
+        let upstream = self.parts.layout.upstream();
         let asking = self.ask_head(name, &reference, access);
         let answer = timeout(super::DEADLINE, asking)
             .await
             .unwrap_or_else(|_| Err(UpstreamError::passing("the upstream did not answer in time")));
         let now = self.parts.clock.now();
         self.note(&answer);
+        if upstream != self.parts.layout.upstream() {
+            return Err(Refusal::Upstream { why: "the upstream was changed meanwhile".into() });
+        }
         match answer {
             Ok((head, digest)) => {
                 let state = State {

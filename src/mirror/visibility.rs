@@ -7,10 +7,13 @@ use tokio::time::timeout;
 
 mod record;
 
+use record::Finding;
+
 use super::{
     Inner,
     answer::Refusal,
     once::Once,
+    places::Place,
     refuse::{refusal, why},
 };
 use crate::{
@@ -46,15 +49,22 @@ struct Verdict {
     public: bool,
     /// Whether the upstream denied what was found out before: it is asked again at once.
     is_doubted: bool,
+    /// True if layout 1 says so, which is never used stale.
+    is_old: bool,
     checked_at: SystemTime,
     /// Not to be asked again before this.
     patience: SystemTime,
 }
 
 impl Verdict {
-    /// "Not public", found out at that time.
-    fn at(checked_at: SystemTime) -> Self {
-        Self { public: false, is_doubted: false, checked_at, patience: checked_at }
+    /// Denial at that time.
+    fn denied(at: SystemTime) -> Self {
+        Self { public: false, is_doubted: false, is_old: false, checked_at: at, patience: at }
+    }
+
+    /// True if it was public until it was denied, or is.
+    fn was_public(&self) -> bool {
+        self.public || self.is_doubted
     }
 }
 
@@ -72,9 +82,7 @@ impl Verdicts {
         let denials = record::Denials::default();
         Self { known: Cache::new(REMEMBERED), asking: Once::new(), denials }
     }
-}
 
-impl Verdicts {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
         self.known.clear();
@@ -125,12 +133,13 @@ impl Inner {
         let ask = || {
             let (mirror, name, hint) = (self.clone(), name.clone(), hint.cloned());
             async move {
-                match mirror.known_verdict(&name).await {
+                let place = mirror.verdict_place(&name);
+                match mirror.known_verdict(&name, &place).await {
                     Some(verdict) if fresh(&verdict, mirror.parts.clock.now()) => {
                         mirror.verdicts.known.insert(name, verdict);
                         Ok(verdict)
                     }
-                    known => mirror.find_out(&name, hint.as_ref(), known).await,
+                    known => mirror.find_out(&name, place, hint.as_ref(), known).await,
                 }
             }
         };
@@ -143,13 +152,13 @@ impl Inner {
 
     /// What is known of `name`: a denial, or the newer of what is remembered and written down, since
     /// another node may have found out more.
-    async fn known_verdict(&self, name: &Name) -> Option<Verdict> {
+    async fn known_verdict(&self, name: &Name, place: &Place) -> Option<Verdict> {
         let is_denied = |known: &Option<Verdict>| known.is_some_and(|verdict| !verdict.public);
         let remembered = self.verdicts.known.get(name);
         if is_denied(&remembered) {
             return remembered;
         }
-        let recorded = self.recorded_verdict(name).await;
+        let recorded = self.recorded_verdict(place).await;
         // It may have been denied meanwhile.
         let remembered = self.verdicts.known.get(name);
         if is_denied(&remembered) {
@@ -167,9 +176,11 @@ impl Inner {
     async fn find_out(
         self: &Arc<Self>,
         name: &Name,
+        place: Place,
         hint: Option<&Reference>,
         known: Option<Verdict>,
     ) -> Result<Verdict, UpstreamError> {
+        let remembered = || self.verdicts.known.get(name);
         let asked = self.parts.clock.now();
         let asking = self.parts.upstream.visibility(name, hint);
         let answer = timeout(super::DEADLINE, asking)
@@ -177,12 +188,17 @@ impl Inner {
             .unwrap_or_else(|_| Err(UpstreamError::passing("the upstream did not answer in time")));
         self.note(&answer);
         let now = self.parts.clock.now();
+        if self.verdict_place(name).path != place.path {
+            return Err(UpstreamError::passing("the upstream was changed meanwhile"));
+        }
         let public = match answer {
             Ok(visibility) => visibility == Visibility::Public,
             Err(UpstreamError::Unknown | UpstreamError::Denied) => false,
             Err(error) => {
-                // Public once is public while nobody can be asked.
-                let Some(verdict) = known.filter(|verdict| verdict.public) else {
+                // Public once is public while nobody can be asked, unless it was denied meanwhile.
+                let is_denied = remembered().is_some_and(|verdict| !verdict.public);
+                let may_stand = |verdict: &Verdict| verdict.public && !verdict.is_old && !is_denied;
+                let Some(verdict) = known.filter(may_stand) else {
                     return Err(error);
                 };
                 self.parts.metrics.stale(why(&error));
@@ -194,12 +210,13 @@ impl Inner {
         };
         // What was denied since it was asked may have been so for being private since.
         let is_late = |known: Verdict| known.is_doubted && known.checked_at > asked;
-        if public && self.verdicts.known.get(name).is_some_and(is_late) {
+        if public && remembered().is_some_and(is_late) {
             return Err(UpstreamError::passing("the upstream granted and denied the repository"));
         }
-        let verdict = Verdict { public, ..Verdict::at(asked) };
+        let was_public = known.into_iter().chain(remembered()).any(|verdict| verdict.was_public());
+        let verdict = Verdict { public, ..Verdict::denied(asked) };
         self.verdicts.known.insert(name.clone(), verdict);
-        self.record_verdict(name, public, asked);
+        self.record_verdict(Finding { place, public, at: asked, was_public });
         Ok(verdict)
     }
 
@@ -207,8 +224,10 @@ impl Inner {
     /// what was found out before, here or on another node.
     pub(super) fn doubt(self: &Arc<Self>, name: &Name) {
         let now = self.parts.clock.now();
-        let verdict = Verdict { is_doubted: true, ..Verdict::at(now) };
+        let verdict = Verdict { is_doubted: true, ..Verdict::denied(now) };
         self.verdicts.known.insert(name.clone(), verdict);
-        self.record_verdict(name, false, now);
+        self.parts.upstream.distrust(name);
+        let place = self.verdict_place(name);
+        self.record_verdict(Finding { place, public: false, at: now, was_public: true });
     }
 }

@@ -1,5 +1,7 @@
 //! Names of registries.
 
+use url::Url;
+
 /// Name of Docker Hub.
 pub const DOCKER_HUB: &str = "docker.io";
 
@@ -18,13 +20,16 @@ pub fn authority(url: &str) -> Option<String> {
     authority.rsplit('@').next().map(str::to_ascii_lowercase)
 }
 
-/// Name of the registry at `url`: [`DOCKER_HUB`], else `host[:port]` in lower case, without the port
-/// that goes without saying.
+/// Name of the registry at `url`: [`DOCKER_HUB`], else `host[:port]` in lower case and in ASCII,
+/// without the port that goes without saying.
 pub fn registry_name(url: &str) -> String {
-    let authority = authority(url).unwrap_or_default();
-    let port = if url.starts_with("http://") { ":80" } else { ":443" };
-    let name = authority.strip_suffix(port).unwrap_or(&authority);
-    if is_docker_hub(name) { DOCKER_HUB.to_owned() } else { name.to_owned() }
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default();
+    match parsed.as_ref().and_then(Url::port) {
+        Some(port) => format!("{host}:{port}"),
+        None if is_docker_hub(host) => DOCKER_HUB.to_owned(),
+        None => host.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +45,8 @@ mod tests {
             ("https://docker.io/", DOCKER_HUB),
             ("https://Hub.Example", "hub.example"),
             ("https://hub.example:443/x", "hub.example"),
+            ("https://bücher.example", "xn--bcher-kva.example"),
+            ("https://registry-1.docker.io:8443", "registry-1.docker.io:8443"),
             ("https://hub.example:8443", "hub.example:8443"),
             ("http://hub.example:443", "hub.example:443"),
             ("http://127.0.0.1:80", "127.0.0.1"),

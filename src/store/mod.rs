@@ -219,6 +219,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Ok(Tenancy::Mirror)
     }
 
+    /// Looks whether `keys` may be removed, which [`Self::remove`] relies on for a minute: looking at
+    /// many takes time, and what is asked after it is fresher.
+    async fn may_remove(&self, _keys: &[Key]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Writes down that all content here is a mirror's, on the word of `who`.
     async fn adopt(&self, _who: &str) -> Result<(), StoreError> {
         Ok(())

@@ -33,7 +33,7 @@ mod write;
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -144,6 +144,10 @@ struct Inner {
     run: String,
     /// What the last trial found, if nothing of it could be removed.
     stuck: Mutex<Option<Abilities>>,
+    /// Key and id of an upload that a trial began and could not end.
+    stuck_upload: Mutex<Option<(String, String)>>,
+    /// Whether a layout elsewhere in the bucket was looked for.
+    looked_elsewhere: AtomicBool,
     /// Which key it is that is named, as KMS last said.
     key_is: Mutex<Option<String>>,
     /// What a bucket that was made here still lacks.
@@ -197,11 +201,20 @@ impl S3 {
                 tenancy: tenancy::Known::default(),
                 run: write::nonce(),
                 stuck: Mutex::default(),
+                stuck_upload: Mutex::default(),
+                looked_elsewhere: AtomicBool::new(false),
                 key_is: Mutex::default(),
                 left: Mutex::default(),
                 server_clock: Arc::default(),
             }),
         }
+    }
+
+    /// Places of content, in both layouts.
+    fn places(&self, keys: &[Key]) -> Vec<String> {
+        let layout = &self.inner.keys;
+        let places = |key| [Some(layout.content(key)), layout.old_content(key)];
+        keys.iter().flat_map(places).flatten().collect()
     }
 
     /// Runs `work` on the engine; it is given up when the asker goes away.
@@ -249,6 +262,11 @@ impl Store for S3 {
         self.read("ListObjectsV2", |inner| async move { inner.examine().await }).await
     }
 
+    async fn may_remove(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let paths = self.places(keys);
+        self.read("HeadObject", |inner| async move { inner.may_remove_soon(&paths).await }).await
+    }
+
     async fn adopt(&self, who: &str) -> Result<(), StoreError> {
         let who = who.to_owned();
         self.write("PutObject", |inner| async move { inner.adopt(&who).await }).await
@@ -256,8 +274,7 @@ impl Store for S3 {
 
     async fn holds_old(&self) -> Result<bool, StoreError> {
         let holds = |inner: Arc<Inner>| async move {
-            let Some(old) = inner.keys.old_private() else { return Ok(false) };
-            Ok(!inner.first_of(old, 1).await?.is_empty())
+            Ok(!inner.first_of(inner.keys.old_private(), 1).await?.is_empty())
         };
         self.read("ListObjectsV2", holds).await
     }
@@ -319,11 +336,7 @@ impl Store for S3 {
     }
 
     async fn remove(&self, keys: &[Key]) -> Result<(), NotRemoved> {
-        let places = |key: &Key| {
-            let layout = &self.inner.keys;
-            [Some(layout.content(key)), layout.old_content(key)].into_iter().flatten()
-        };
-        let paths: Vec<String> = keys.iter().flat_map(places).collect();
+        let paths = self.places(keys);
         let deleting = |inner: Arc<Inner>| async move {
             inner.may_remove(&paths).await?;
             inner.delete(&paths).await
@@ -332,7 +345,10 @@ impl Store for S3 {
         else {
             return Ok(());
         };
-        let stayed = keys.iter().filter(|key| places(key).any(|path| refused.contains(&path)));
+        let is_refused = |key: &&Key| {
+            self.places(std::slice::from_ref(*key)).iter().any(|path| refused.contains(path))
+        };
+        let stayed = keys.iter().filter(is_refused);
         Err(NotRemoved::Stayed { keys: stayed.cloned().collect(), why })
     }
 

@@ -359,6 +359,10 @@ impl Upstream for Hub {
             .await
     }
 
+    fn distrust(&self, name: &Name) {
+        self.registry().tokens.forget(name);
+    }
+
     fn limits(&self) -> Limits {
         self.registry().limits()
     }

@@ -182,6 +182,10 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         hint: Option<&Reference>,
     ) -> Result<Visibility, UpstreamError>;
 
+    /// The registry denied what was granted for the repository: what was granted before counts no
+    /// more.
+    fn distrust(&self, _name: &Name) {}
+
     /// HEAD of a manifest: free of the pull limit. An upstream that answers 405 is asked by GET.
     async fn head(
         &self,

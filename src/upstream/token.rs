@@ -116,6 +116,12 @@ impl Tokens {
         }
     }
 
+    /// Forgets the anonymous token of a repository: it may grant what is denied by now.
+    pub(super) fn forget(&self, name: &Name) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(&(name.clone(), Who::Anonymous));
+    }
+
     fn is_refused(&self) -> bool {
         let now = self.wire.clock.now();
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -308,3 +308,98 @@ async fn a_flood_of_denials_waits_within_bounds() {
     });
     assert_eq!(open.count(), 0);
 }
+
+/// What layout 1 said was read within its day, and the day is over.
+#[tokio::test(start_paused = true)]
+async fn what_layout_1_said_is_not_used_stale_by_memory_either() {
+    let bench = Bench::new();
+    let digest = bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+    bench.clock.advance(100 * HOUR);
+    bench.far.note(OLD, &record(true, bench.now() - 2 * HOUR));
+    bench.tag("1").await.unwrap();
+    assert_eq!(count(&bench.script.asked.visibility), 0, "within its day");
+    bench.script.fail(Some(UpstreamError::passing("away")));
+    bench.clock.advance(23 * HOUR);
+    assert!(bench.digest(digest).await.is_err());
+    bench.clock.advance(HOUR);
+    assert!(bench.digest(digest).await.is_err());
+}
+
+/// The record of this layout may be that of a denial.
+#[tokio::test(start_paused = true)]
+async fn what_layout_1_says_does_not_count_where_this_layout_cannot_be_read() {
+    for is_unreadable in [false, true] {
+        let bench = Bench::new();
+        let digest = bench.script.manifest(APP, "1", TYPE, r#"{"layers":[]}"#);
+        bench.clock.advance(100 * HOUR);
+        bench.far.note(OLD, &record(true, bench.now() - 2 * HOUR));
+        *bench.far.unreadable.lock().unwrap() = is_unreadable.then(|| NOW.to_owned());
+        bench.script.fail(Some(UpstreamError::passing("away")));
+        let key =
+            registry_mirror::store::Key { area: registry_mirror::store::Area::Public, digest };
+        let meta = registry_mirror::store::Meta { media_type: None, verified: true };
+        bench.far.insert(&key, r#"{"layers":[]}"#.into(), meta);
+        assert_eq!(bench.digest(digest).await.is_ok(), !is_unreadable);
+    }
+}
+
+/// The clock of the node that found it public is ahead.
+#[tokio::test(start_paused = true)]
+async fn a_denial_counts_though_another_clock_is_ahead() {
+    let (bench, digest) = Bench::public().await;
+    bench.far.note(NOW, &record(true, bench.now() + 10 * HOUR));
+    bench.script.fail(Some(UpstreamError::Denied));
+    Way::Tags.ask(&bench.mirror).await.unwrap_err();
+    bench.mirror.idle().await;
+    assert!(bench.says(false), "{:?}", bench.far.record(NOW));
+    bench.is_closed(digest, "ahead").await;
+}
+
+/// Another node wrote what it had asked before.
+#[tokio::test(start_paused = true)]
+async fn a_second_denial_is_written_as_one() {
+    let (bench, digest) = Bench::public().await;
+    bench.far.note(NOW, &record(false, bench.now() - 100 * HOUR));
+    bench.clock.advance(Duration::from_secs(21));
+    bench.script.fail(Some(UpstreamError::Denied));
+    Way::BlobGet.ask(&bench.mirror).await.unwrap_err();
+    bench.mirror.idle().await;
+    let text = bench.far.record(NOW).unwrap();
+    assert!(text.contains(&to_unix(bench.now()).to_string()), "{text}");
+    bench.is_closed(digest, "again").await;
+}
+
+/// Whoever asks for names at random makes nothing wait.
+#[tokio::test(start_paused = true)]
+async fn names_at_random_are_not_written_again_and_again() {
+    let bench = Bench::new();
+    *bench.far.refuse_reads.lock().unwrap() = true;
+    for number in 0..300 {
+        let repository = format!("random/name{number}");
+        bench.script.private(&repository);
+        bench.mirror.tags(&name(&repository), "").await.unwrap_err();
+    }
+    bench.mirror.idle().await;
+    let before = count(&bench.far.record_gets);
+    bench.wait(2 * HOUR).await;
+    assert_eq!(count(&bench.far.record_gets), before, "they wait to be written");
+}
+
+/// What was asked of one upstream says nothing of the next.
+#[tokio::test(start_paused = true)]
+async fn what_one_upstream_said_is_not_written_of_another() {
+    let bench = Bench::new();
+    bench.script.manifest(APP, "1", TYPE, "{}");
+    let mirror = bench.mirror.clone();
+    let asking = tokio::spawn(async move { mirror.tags(&name(APP), "").await });
+    while count(&bench.script.asked.visibility) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut settings = (**bench.settings.load()).clone();
+    settings.upstream_url = "https://other.example".into();
+    bench.mirror.follow(&settings);
+    assert!(asking.await.unwrap().is_err());
+    bench.mirror.idle().await;
+    let records = bench.far.records.lock().unwrap();
+    assert!(records.keys().all(|path| !path.contains("_visibility")), "{:?}", records.keys());
+}

@@ -173,6 +173,50 @@ async fn a_default_that_is_kms_or_unknown_is_never_downgraded() {
     assert!(open_as(&bucket, keyed, tuning()).probe().await.is_ok());
 }
 
+/// A policy that demands the name of the default, of which the default is changed.
+#[tokio::test(start_paused = true)]
+async fn a_default_that_becomes_kms_is_not_written_below_for_long() {
+    for encrypt in [true, false] {
+        let bucket = Bucket::new().configured("encryption", AES256);
+        bucket.turn(Quirk::PolicyDemandsEncryption);
+        let of_bucket = s3::Bucket { encrypt, ..settings() };
+        let s3 = open_as(&bucket, of_bucket, tuning());
+        s3.probe().await.unwrap();
+        put(&s3, &content(1000)).await.unwrap();
+        bucket.reset_calls();
+        put(&s3, &content(2000)).await.unwrap();
+        assert_eq!(bucket.calls("PutObject"), 1, "encrypt: {encrypt}: it was learned");
+        let bucket = bucket.configured("encryption", &kms());
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let late = content(3000);
+        put(&s3, &late).await.unwrap_err();
+        assert!(bucket.bytes(&place(&key(&late))).is_none(), "encrypt: {encrypt}");
+        // The policy goes as well, and what is written is as the default says.
+        bucket.turn_back();
+        bucket.set_sealing(Sealing::Kms("the bucket's".into()));
+        put(&s3, &late).await.unwrap();
+        assert_eq!(bucket.sealed(&place(&key(&late))).unwrap().0, "aws:kms");
+    }
+}
+
+/// Neither the upload of a trial can be completed nor can it be ended.
+#[tokio::test(start_paused = true)]
+async fn a_trial_whose_upload_stays_begins_no_other() {
+    let bucket = Bucket::new();
+    for operation in ["CompleteMultipartUpload", "AbortMultipartUpload"] {
+        bucket.fail(operation, Fault::Status(403, "AccessDenied"), usize::MAX);
+    }
+    let s3 = open(&bucket);
+    for _ in 0..20 {
+        assert!(s3.probe().await.is_err());
+        tokio::time::advance(Duration::from_secs(31)).await;
+    }
+    assert_eq!(bucket.uploads().len(), 1);
+    bucket.heal();
+    assert!(s3.probe().await.is_ok());
+    assert_eq!(bucket.uploads(), [""; 0], "put right, it is ended");
+}
+
 /// A node that nobody pulls from, as `serve` makes it.
 struct Idle {
     mirror: Mirror,
@@ -273,6 +317,12 @@ async fn refused_records_are_seen() {
         records.put("a/b", "v".into(), When::Always).await.unwrap();
         assert_eq!(node.mirror.health().store, None);
     }
+    // A node that writes no records of its own finds out that they are taken again.
+    bucket.fail("PutObject", Fault::Status(403, "AccessDenied"), 3);
+    records.put("a/b", "v".into(), When::Always).await.unwrap_err();
+    assert!(node.mirror.health().store.is_some());
+    let _ = tokio::time::timeout(Duration::from_secs(100), node.mirror.watch()).await;
+    assert_eq!(node.mirror.health().store, None);
     // What passes is no reason to look.
     bucket.fail("PutObject", Fault::Status(503, "SlowDown"), usize::MAX);
     records.put("a/b", "v".into(), When::Always).await.unwrap_err();

@@ -77,10 +77,10 @@ fn fixed(is_mirrors: bool, batches: usize, removed: usize) -> BTreeMap<&'static 
     // private content and its use, of reports, of trials, of the layout before; the other registry.
     // Tags are listed only once there may be some that are of no use.
     let calls = [("GetObject", 259), ("ListMultipartUploads", 2)];
-    // Whose the content is: at the start with a sample, before each batch, and for the uploads.
+    // Whose the content is: at the start with a sample, twice before each batch, for the uploads.
     let (heads, listings) = match is_mirrors {
-        true => (3 + batches, 0),
-        false => (2 + 8 + 2 * batches + removed + 2 + 1, 3 + 2 * batches + 2),
+        true => (3 + 2 * batches, 0),
+        false => (2 + 8 + 4 * batches + removed + 2 + 1, 3 + 4 * batches + 2),
     };
     // Before each batch it looks for new reports.
     let listings = 263 + batches + listings;

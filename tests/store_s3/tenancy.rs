@@ -447,3 +447,83 @@ async fn a_mirrors_content_elsewhere_in_the_bucket_is_pointed_out() {
         assert_eq!(finding(&bucket, "new").await, None, "chosen and in use");
     }
 }
+
+/// Whatever comes between, content that comes to be a mirror's has its full time.
+#[tokio::test]
+async fn an_adoption_that_is_cut_off_costs_no_content_its_time() {
+    let bucket = Bucket::new();
+    let hosted = Hosted::push(&bucket, Shows::Links);
+    let cleaner = Cleaner::of(&bucket);
+    for _ in 0..4 {
+        cleaner.sweep().await.unwrap();
+        cleaner.pass(HOUR).await;
+    }
+    // The word is written, and nothing after it; or somebody else's word came.
+    bucket.put("scheduler-state.json", "{}");
+    cleaner.pass(2 * HOUR).await;
+    for _ in 0..2 {
+        let swept = cleaner.sweep().await.unwrap();
+        assert_eq!((swept.held_back, swept.removed.objects), (None, 0));
+        cleaner.pass(Duration::from_secs(1200)).await;
+    }
+    assert!(bucket.bytes(&place(&key(&hosted.layer))).is_some());
+    let again = run(&cleaner, Job::Adopt).await;
+    assert!(matches!(again.last(), Some(Line::Done { fine: true, .. })), "{again:?}");
+}
+
+/// One node cleans up and finds it out; the others hear of it by themselves.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_clean_up_finds_a_registry_within_minutes() {
+    let bucket = Bucket::new();
+    let now = clock::to_unix(std::time::SystemTime::now());
+    bucket.put("registry-mirror/v1/sweep/state", format!(r#"{{"swept":{now},"active":{now}}}"#));
+    let directory = tempfile::tempdir().unwrap();
+    let mirror = mirror_on(&bucket, tuning(), directory.path(), |parts| {
+        let cleanup_interval = registry_mirror::settings::Period(HOUR * 24 * 31);
+        let settings = Settings { cleanup_interval, blob_redirect: true, ..Settings::default() };
+        parts.settings = Arc::new(ArcSwap::from_pointee(settings));
+    });
+    let _ = tokio::time::timeout(HOUR / 6, mirror.watch()).await;
+    assert_eq!(mirror.health().store, None);
+    let hosted = Hosted::push(&bucket, Shows::Links);
+    let _ = tokio::time::timeout(HOUR / 6, mirror.watch()).await;
+    let why = mirror.health().store.expect("it does not know");
+    assert!(why.contains("hosts") && why.contains("bucket_prefix"), "{why}");
+    assert_eq!(Store::link(&*mirror.parts().far, &key(&hosted.layer)).await, Ok(None));
+    hosted.is_untouched(&bucket, "a node that does not clean up");
+}
+
+#[tokio::test]
+async fn private_content_and_records_are_cleaned_up_beside_a_registry() {
+    let bucket = Bucket::new();
+    let hosted = Hosted::push(&bucket, Shows::Links);
+    let cleaner = Cleaner::of(&bucket);
+    cleaner.sweep().await.unwrap();
+    let bytes = content(500);
+    let area = Area::Private("acme/secret".parse().unwrap());
+    let private = Key { area, ..key(&bytes) };
+    let far = &cleaner.mirror.parts().far;
+    far.put(&private, file_payload(&bytes), &blob()).await.unwrap();
+    for _ in 0..6 {
+        cleaner.pass(HOUR).await;
+        let swept = cleaner.sweep().await.unwrap();
+        assert!(matches!(swept.held_back, Some(HeldBack::Hosted(_))), "{swept:?}");
+    }
+    assert!(far.head(&private).await.unwrap().is_none(), "nobody used it");
+    hosted.is_untouched(&bucket, "private content");
+}
+
+/// A page that holds nothing yet says that there is more; one that is cut off says nothing.
+#[tokio::test]
+async fn a_listing_that_is_cut_off_shows_no_bucket_of_ours() {
+    let bucket = Bucket::new();
+    let hosted = Hosted::push(&bucket, Shows::Links);
+    for after in [50, 150, 300] {
+        bucket.fail("ListObjectsV2", Fault::Short(after), usize::MAX);
+        let s3 = open_as(&bucket, settings(), faults::hasty());
+        assert!(!matches!(s3.tenancy().await, Ok(Tenancy::Unclaimed | Tenancy::Mirror)), "{after}");
+        assert!(Store::remove(&s3, &[key(&hosted.layer)]).await.is_err());
+        bucket.heal();
+    }
+    hosted.is_untouched(&bucket, "cut off");
+}

@@ -337,6 +337,9 @@ pub struct Memory {
     /// What was written down for that program.
     pub handed_back: Mutex<Vec<BackLink>>,
     pub records: Mutex<BTreeMap<String, (Bytes, u64, SystemTime)>>,
+    /// A record that cannot be read.
+    pub unreadable: Mutex<Option<String>>,
+    pub record_gets: AtomicUsize,
     /// Whose the content is.
     pub tenancy: Mutex<Tenancy>,
     /// When another program wrote last.
@@ -406,6 +409,8 @@ impl Memory {
             tag_links: Mutex::default(),
             handed_back: Mutex::default(),
             records: Mutex::default(),
+            unreadable: Mutex::default(),
+            record_gets: AtomicUsize::default(),
             tenancy: Mutex::new(Tenancy::Mirror),
             other_writer: Mutex::default(),
             uploads: Mutex::default(),
@@ -656,7 +661,11 @@ impl Store for Memory {
 #[async_trait]
 impl Records for Memory {
     async fn get(&self, path: &str) -> Result<Option<(Bytes, Version)>, StoreError> {
+        self.record_gets.fetch_add(1, Ordering::SeqCst);
         self.gate(&self.refuse_reads).await?;
+        if self.unreadable.lock().unwrap().as_deref() == Some(path) {
+            return Err(REFUSED);
+        }
         let records = self.records.lock().unwrap();
         Ok(records
             .get(path)

@@ -16,14 +16,27 @@ impl Keeper {
             }
             Ok(Tenancy::Mirror | Tenancy::Unclaimed) => self.note_hosted(None),
             Err(error) => {
-                let hint = error.hint();
-                tracing::warn!(
-                    %error, hint,
-                    "bucket cannot be examined for the images of a registry, nothing is removed"
-                );
+                let why = error.to_string();
+                let mut said = lock(&self.shared.unexamined);
+                if said.as_ref() != Some(&why) {
+                    tracing::warn!(
+                        why,
+                        hint = error.hint(),
+                        "bucket cannot be examined for the images of a registry, nothing is removed"
+                    );
+                    *said = Some(why);
+                }
             }
         }
+        if found.is_ok() {
+            lock(&self.shared.unexamined).take();
+        }
         found
+    }
+
+    /// Whether the last record was refused.
+    pub(in crate::mirror) fn refuses_records(&self) -> bool {
+        lock(&self.shared.refused_record).is_some()
     }
 
     /// The reason why the shared store is not used for content, if a registry hosts images there.

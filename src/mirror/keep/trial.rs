@@ -82,12 +82,12 @@ impl Keeper {
                     hint: why.hint().map(str::to_owned),
                 }));
                 self.tell(findings);
-                // A failure is said there, and stops nothing here.
-                let _ = self.look_at_tenancy().await;
                 probed
             }
             Err(error) => Err(error),
         };
+        // A failure is said there, and stops nothing here.
+        let _ = self.look_at_tenancy().await;
         self.note_write(probed.as_ref().err());
         *failed = probed.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if let Ok(abilities) = &probed {

@@ -54,10 +54,16 @@ impl Walk<'_> {
                     batch.into_iter().chain(victims).for_each(|victim| self.spare(&victim));
                     return Ok(());
                 }
+                // To look at many takes time, so that use is asked for after it.
+                let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
+                let removable = self.mirror.parts.far.may_remove(&keys).await;
                 self.hold.renew().await?;
                 batch = self.still_unused(batch).await?;
                 let keys: Vec<Key> = batch.iter().map(|victim| victim.key.clone()).collect();
-                let removed = self.mirror.parts.far.remove(&keys).await;
+                let removed = match removable {
+                    Ok(()) => self.mirror.parts.far.remove(&keys).await,
+                    Err(error) => Err(NotRemoved::Failed(error)),
+                };
                 let stayed = match removed {
                     Ok(()) => HashSet::new(),
                     Err(NotRemoved::Failed(error @ StoreError::Hosted { .. })) => {

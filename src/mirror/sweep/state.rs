@@ -52,6 +52,10 @@ pub(in crate::mirror) struct State {
     /// The latest of all marks that were ever made. Nothing that was used after it is removed by
     /// anybody, however late they act.
     pub(super) latest_mark: u64,
+    /// When public content was last found to be a registry's, which hosts images there.
+    pub(super) hosted: u64,
+    /// True if the last clean-up found it so.
+    is_hosted: bool,
     /// How much is marked, in bytes.
     pub(super) doomed: u64,
     /// How many objects there are.
@@ -93,8 +97,8 @@ impl State {
             let stand = [self.expired, self.surplus].into_iter().filter(|mark| *mark <= latest);
             self.latest_mark = stand.max().unwrap_or_default();
         }
-        let Self { since, swept, regular, active, marked, .. } = &mut self;
-        for time in [since, swept, regular, active, marked] {
+        let Self { since, swept, regular, active, marked, hosted, .. } = &mut self;
+        for time in [since, swept, regular, active, marked, hosted] {
             if *time > latest {
                 *time = 0;
             }
@@ -184,11 +188,13 @@ impl State {
         is_broken.then_some(last)
     }
 
-    /// Lets use count from `now` on, and forgets all marks.
-    pub(super) const fn begin_anew(&mut self, now: u64) {
-        (self.since, self.active) = (now, now);
-        (self.marked, self.expired, self.surplus, self.surplus_bytes) = (0, 0, 0, 0);
-        self.doomed = 0;
+    /// Notes at `now` whether public content is a registry's. What has just come to be a mirror's
+    /// counts as used now.
+    pub(super) const fn note_hosted(&mut self, is_hosted: bool, now: u64) {
+        if is_hosted || self.is_hosted {
+            self.hosted = now;
+        }
+        self.is_hosted = is_hosted;
     }
 
     /// Notes that a clean-up is still at work at `now`.

@@ -32,6 +32,8 @@ pub(super) struct Walk<'a> {
     pub(super) tell: Tell<'a>,
     /// Since when use was written down.
     pub(super) since: u64,
+    /// When public content was last a registry's: what comes to be a mirror's counts as used then.
+    pub(super) hosted: u64,
     pub(super) now: u64,
     /// What was used or written after this, was so by a clock that was wrong.
     latest: u64,
@@ -64,6 +66,7 @@ impl<'a> Walk<'a> {
             hold: Hold::default(),
             tell,
             since,
+            hosted: 0,
             now,
             latest: now + SLACK.as_secs(),
             removable: Removable::default(),
@@ -258,7 +261,9 @@ impl Visit {
         if let Some(used) = used.as_mut().filter(|used| used.last > walk.latest) {
             used.last = walk.now;
         }
-        let last = used.as_ref().map_or(0, |used| used.last).max(written).min(walk.now);
+        let hosted = if listed.key.area == Area::Public { walk.hosted } else { 0 };
+        let last = used.as_ref().map_or(0, |used| used.last);
+        let last = last.max(written).max(hosted).min(walk.now);
         let reason = walk.reason(last, listed.size);
         let victim = Victim {
             key: listed.key.clone(),

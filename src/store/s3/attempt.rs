@@ -15,22 +15,22 @@ use crate::store::StoreError;
 const PUT: &str = "PutObject";
 
 impl Inner {
-    /// One try, and what it asked for: another encryption than `seal` where a policy demands that.
+    /// One try.
     pub(super) async fn once(
         &self,
         encryption: &Encryption,
         write: &Write,
         condition: &Condition,
-        seal: Seal,
-    ) -> Result<(Outcome, Seal), StoreError> {
-        let failure = match self.put_as_taken(write, condition, &seal).await {
+        seal: &Seal,
+    ) -> Result<Outcome, StoreError> {
+        let failure = match self.put_as_taken(write, condition, seal).await {
             Ok(outcome) => return Ok(outcome),
             Err(failure) => failure,
         };
         let conditional = *condition != Condition::Always;
-        let by_encryption = encryption.may_be_why(&seal) && failure.may_be_of_encryption();
+        let by_encryption = encryption.may_be_why(seal) && failure.may_be_of_encryption();
         if conditional && (by_encryption || failure.is_unknown_feature()) {
-            return Ok((Outcome::Unconditional, seal));
+            return Ok(Outcome::Unconditional);
         }
         if by_encryption {
             let (bucket, code) = (&self.bucket.name, failure.code());
@@ -41,9 +41,9 @@ impl Inner {
         // An `If-Match` on what is not there is 404 at AWS and 412 elsewhere.
         let gone = failure.is_absent() && matches!(condition, Condition::Is(_));
         if failure.is_race() {
-            Ok((Outcome::Raced, seal))
+            Ok(Outcome::Raced)
         } else if failure.is_condition() || gone {
-            Ok((Outcome::Unmet, seal))
+            Ok(Outcome::Unmet)
         } else {
             Err(failure.into())
         }
@@ -56,11 +56,15 @@ impl Inner {
         write: &Write,
         condition: &Condition,
         seal: &Seal,
-    ) -> Result<(Outcome, Seal), Failure> {
+    ) -> Result<Outcome, Failure> {
         let known = self.learned.sums();
         let mut refusal = match self.put_sealed(write, condition, seal, known).await {
             Err(failure) if failure.may_be_of_the_way() => failure,
-            settled => return settled,
+            Ok(outcome) => {
+                self.learned.took(known);
+                return Ok(outcome);
+            }
+            failed => return failed,
         };
         let others: Vec<Sums> = self.learned.other_sums(known).collect();
         let were_tried = !others.is_empty();
@@ -102,27 +106,32 @@ impl Inner {
         Ok(sum.sha256.as_ref() == Some(hashed))
     }
 
-    /// Writes as `seal` says; if the store denies that, and `AES256` is the bucket's default, once
-    /// more by that name: a policy may deny writes that name no encryption.
+    /// Writes as `seal` says. If the store denies a write that names no encryption, and `AES256` is
+    /// the bucket's default, it is named from then on: a policy may demand that.
     async fn put_sealed(
         &self,
         write: &Write,
         condition: &Condition,
         seal: &Seal,
         sums: Sums,
-    ) -> Result<(Outcome, Seal), Failure> {
-        match self.put(write, condition, seal, sums).await {
-            Err(denied) if denied.status() == 403 && *seal == Seal::Default => {
-                if !self.defaults_to_aes256().await {
-                    return Err(denied);
-                }
-                match self.put(write, condition, &Seal::Aes256, sums).await {
-                    Ok(outcome) => Ok((outcome, Seal::Aes256)),
-                    Err(failure) if failure.status() == 403 => Err(denied),
-                    Err(failure) => Err(failure),
-                }
+    ) -> Result<Outcome, Failure> {
+        if *seal != Seal::Default {
+            return self.put(write, condition, seal, sums).await;
+        }
+        // The default may have become KMS since, which must not be gone below.
+        if self.learned.names_default() && self.defaults_to_aes256().await {
+            return self.put(write, condition, &Seal::Aes256, sums).await;
+        }
+        let denied = match self.put(write, condition, seal, sums).await {
+            Err(denied) if denied.status() == 403 && self.defaults_to_aes256().await => denied,
+            settled => return settled,
+        };
+        match self.put(write, condition, &Seal::Aes256, sums).await {
+            Err(failure) if failure.status() == 403 => Err(denied),
+            settled => {
+                self.learned.must_name_default();
+                settled
             }
-            settled => settled.map(|outcome| (outcome, seal.clone())),
         }
     }
 

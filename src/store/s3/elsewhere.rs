@@ -1,5 +1,7 @@
 //! A mirror's layout elsewhere in the bucket, which whoever sets or removes a prefix leaves behind.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{StreamExt, stream};
 
 use super::{
@@ -8,17 +10,22 @@ use super::{
 };
 use crate::store::Finding;
 
-/// Prefixes at the root of the bucket that are looked into.
-const MAX_PREFIXES: usize = 16;
-/// Prefixes that are listed, among which are those of other programs.
+/// Prefixes that are looked into.
+const MAX_PREFIXES: usize = 32;
+/// Components of the longest prefix that is looked into.
+const MAX_DEPTH: usize = 3;
+/// Prefixes that are listed below one, among which are those of other programs.
 const MAX_LISTED: i32 = 100;
 /// Calls on their way at once.
 const MAX_AT_ONCE: usize = 8;
 
 impl Inner {
-    /// A layout at the root of the bucket or one component below it, as long as this node's own has
-    /// no record. What cannot be seen is not said.
+    /// A layout at the root of the bucket or a few components below it, as long as this node's own
+    /// has no record. Looked for once; what cannot be seen is not said.
     pub(super) async fn elsewhere(&self) -> Option<Finding> {
+        if self.looked_elsewhere.swap(true, Ordering::Relaxed) {
+            return None;
+        }
         let is_in_use = async |prefix: &str| {
             for sign in keys::signs_of_a_mirror(prefix) {
                 if matches!(self.look(&sign).await, Ok(Some(_))) {
@@ -56,16 +63,33 @@ impl Inner {
         ))
     }
 
-    /// The root of the bucket, and what is below it by its first component.
+    /// The root of the bucket, and prefixes below it: what is near the root first.
     async fn roots(&self) -> Vec<String> {
         let mut roots = vec![String::new()];
         let Ok(client) = self.client("ListObjectsV2").await else { return roots };
-        let call = client.list_objects_v2().bucket(&self.bucket.name).delimiter("/");
-        let call = call.max_keys(MAX_LISTED).set_expected_bucket_owner(self.owner());
-        if let Ok(answer) = call.send().await {
-            let prefixes = answer.common_prefixes.unwrap_or_default().into_iter();
-            roots.extend(prefixes.filter_map(|it| it.prefix).take(MAX_PREFIXES));
+        let mut next = 0;
+        while let Some(root) = roots.get(next).cloned()
+            && roots.len() < MAX_PREFIXES
+        {
+            next += 1;
+            if root.matches('/').count() >= MAX_DEPTH {
+                break;
+            }
+            let call = client.list_objects_v2().bucket(&self.bucket.name).prefix(&root);
+            let call = call.delimiter("/").max_keys(MAX_LISTED);
+            let Ok(answer) = call.set_expected_bucket_owner(self.owner()).send().await else {
+                break;
+            };
+            let found = answer.common_prefixes.unwrap_or_default().into_iter();
+            let found = found.filter_map(|it| it.prefix);
+            // What lies in a layout is no prefix of another.
+            let is_layout = |found: &String| {
+                let name = found.strip_prefix(&root).unwrap_or(found);
+                ["docker/", "registry-mirror/"].contains(&name)
+            };
+            roots.extend(found.filter(|found| !is_layout(found)));
         }
+        roots.truncate(MAX_PREFIXES);
         roots
     }
 }

@@ -126,7 +126,9 @@ impl Failure {
     /// Whether the store may have refused a way of asking rather than what was asked for: a header
     /// that it does not know, or one that a policy demands.
     pub(super) fn may_be_of_the_way(&self) -> bool {
-        matches!(self.status, 400 | 403 | 405 | 411 | 501)
+        // When parts are put together the store has taken all of them.
+        self.operation != "CompleteMultipartUpload"
+            && matches!(self.status, 400 | 403 | 405 | 411 | 501)
             && !self.code.starts_with("KMS.")
             && !matches!(
                 self.code.as_str(),

@@ -3,7 +3,7 @@
 //! `registry-mirror/v1/`. All of it may lie below a prefix.
 
 use crate::{
-    oci::{Algorithm, DOCKER_HUB, Digest, Name, Tag},
+    oci::{Algorithm, Digest, Name, Tag},
     store::{Area, BackLink, Key, Layout, Shard, StoreError},
 };
 
@@ -79,7 +79,7 @@ impl Keys {
     /// Place of private content in layout 1, where that is looked at.
     pub(super) fn old_content(&self, key: &Key) -> Option<String> {
         let Area::Private(name) = &key.area else { return None };
-        let area = self.old_private().filter(|_| self.layout.reads_old())?;
+        let area = self.layout.reads_old().then(|| self.old_private())?;
         Some(format!("{area}{name}/_blobs/{}", below(&key.digest)))
     }
 
@@ -88,9 +88,9 @@ impl Keys {
         self.ours(&format!("{UPSTREAMS}{}/{PRIVATE}", self.layout.upstream()))
     }
 
-    /// Beginning of all private content in layout 1; none where the upstream is not Docker Hub.
-    pub(super) fn old_private(&self) -> Option<String> {
-        (*self.layout.upstream() == DOCKER_HUB).then(|| self.ours(PRIVATE))
+    /// Beginning of all private content in layout 1, which is Docker Hub's.
+    pub(super) fn old_private(&self) -> String {
+        self.ours(PRIVATE)
     }
 
     /// Whether layout 1 is looked at.
@@ -204,6 +204,11 @@ impl Keys {
     /// Place that the probe `name` writes to.
     pub(super) fn probe(&self, name: &str) -> String {
         self.ours(&format!("{PROBE}{name}"))
+    }
+
+    /// Whether a trial of the store writes `key`.
+    pub(super) fn is_probe(&self, key: &str) -> bool {
+        self.of_ours(key).is_some_and(|path| path.starts_with(PROBE))
     }
 
     /// Whether `key` is of our own, which no other program writes.

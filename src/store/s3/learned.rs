@@ -61,7 +61,9 @@ pub(super) struct Learned {
     removal: Mutex<Ability<Removal>>,
     /// Whether the store said that it knows no conditional writes.
     unconditional: AtomicBool,
-    /// Whether the bucket's default encryption is `AES256`, and when that was asked.
+    /// Whether writes must name the bucket's default encryption, as a policy demands.
+    names_default: AtomicBool,
+    /// Whether that default is `AES256`, and when it was asked.
     default: Mutex<Option<(Instant, bool)>>,
 }
 
@@ -71,6 +73,7 @@ impl Learned {
         lock(&self.sums).begin();
         lock(&self.removal).begin();
         self.unconditional.store(false, Ordering::Relaxed);
+        self.names_default.store(false, Ordering::Relaxed);
         lock(&self.default).take();
     }
 
@@ -130,6 +133,18 @@ impl Learned {
     /// Notes that the store refused to remove in every way.
     pub(super) fn refused_all_removals(&self) {
         lock(&self.removal).refused = Some(Instant::now());
+    }
+
+    /// Whether writes must name the bucket's default encryption.
+    pub(super) fn names_default(&self) -> bool {
+        self.names_default.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the store took a write that named the default, and denied it without.
+    pub(super) fn must_name_default(&self) {
+        if !self.names_default.swap(true, Ordering::Relaxed) {
+            tracing::info!("a policy demands that writes name the bucket's default, `AES256`");
+        }
     }
 
     /// Whether the bucket's default encryption is `AES256`, if that was asked a moment ago.

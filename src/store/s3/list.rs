@@ -42,6 +42,23 @@ impl Inner {
         self.page(call.set_continuation_token(from)).await
     }
 
+    /// Keys of the first objects below `prefix`: at least one where there is any.
+    pub(super) async fn first_of(
+        &self,
+        prefix: String,
+        most: i32,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut from = None;
+        loop {
+            let call = self.client(LIST).await?.list_objects_v2().prefix(prefix.as_str());
+            let page = self.page(call.max_keys(most).set_continuation_token(from)).await?;
+            from = page.next;
+            if !page.entries.is_empty() || from.is_none() {
+                return Ok(page.entries.into_iter().map(|object| object.key).collect());
+            }
+        }
+    }
+
     async fn page(&self, call: ListObjectsV2FluentBuilder) -> Result<Page<Object>, StoreError> {
         let call = call.bucket(&self.bucket.name).set_expected_bucket_owner(self.owner());
         let answer = call.send().await.map_err(|error| Failure::new(LIST, &error))?;
@@ -84,7 +101,7 @@ impl Inner {
     /// One page of the content of all repositories that are not public, repository after repository.
     /// What lies in both layouts is one entry. A cursor is the last path.
     pub(super) async fn private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
-        let old = self.keys.old_private().filter(|_| self.keys.reads_old());
+        let old = self.keys.reads_old().then(|| self.keys.old_private());
         let mut found = BTreeMap::<String, (i64, SystemTime)>::new();
         // The last path up to which all that there is has come.
         let mut end: Option<String> = None;
@@ -104,6 +121,9 @@ impl Inner {
         }
         if let Some(end) = &end {
             found.retain(|path, _| path <= end);
+        }
+        if end.is_some() && end <= from {
+            return Err(broken(LIST, "a listing that does not go on"));
         }
         let entries = found.into_iter().filter_map(|(path, (size, stored))| {
             let size = u64::try_from(size).ok()?;
@@ -162,10 +182,10 @@ impl Inner {
     /// Whether an upload to `key` that nobody finished may be ended: one that only a mirror can have
     /// begun. What another program does elsewhere in the bucket is not ours to end.
     fn may_end(&self, key: &str, tenancy: &Tenancy) -> bool {
-        let is_mirrors = *tenancy == Tenancy::Mirror;
+        let is_hosted = matches!(tenancy, Tenancy::Registry { .. });
         self.keys.is_ours(key)
-            || (self.keys.is_public(key) && (is_mirrors || *tenancy == Tenancy::Unclaimed))
-            || (self.keys.is_incoming(key) && is_mirrors)
+            || (self.keys.is_public(key) && !is_hosted)
+            || (self.keys.is_incoming(key) && *tenancy == Tenancy::Mirror)
     }
 
     /// Ends the upload that [`Inner::uploads`] named `id`.

@@ -64,6 +64,9 @@ impl Inner {
                 if let Err(failure) = self.abort_upload(&write.key, &upload).await {
                     let code = failure.code();
                     tracing::warn!(key = write.key, code, "an upload could not be ended");
+                    if self.keys.is_probe(&write.key) {
+                        *super::lock(&self.stuck_upload) = Some((write.key.clone(), upload));
+                    }
                 }
                 if failure.is_lost_upload() { Ok(Outcome::Lost) } else { Err(failure) }
             }

@@ -71,6 +71,16 @@ impl Inner {
         Ok(Abilities { encryption: done(PUT, outcome)?.encryption, ..abilities })
     }
 
+    /// Ends the upload that an earlier trial could not end; another is begun only then.
+    async fn end_stuck_upload(&self) -> Result<(), StoreError> {
+        let stuck = super::lock(&self.stuck_upload).clone();
+        if let Some((key, upload)) = stuck {
+            self.abort_upload(&key, &upload).await?;
+            super::lock(&self.stuck_upload).take();
+        }
+        Ok(())
+    }
+
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
         self.delete(keys).await?.map_or(Ok(()), |refused| Err(refused.why))
     }
@@ -106,6 +116,7 @@ impl Inner {
         let filler = Bytes::from(vec![0; usize::try_from(length).unwrap_or(1).saturating_add(1)]);
         let in_parts =
             Write { payload: Payload::Bytes(filler), parts: Some(length), ..small(parts) };
+        self.end_stuck_upload().await?;
         let joined = self.sealed_by(encryption, &in_parts, Condition::Always).await?;
         let joined = done(UPLOAD, joined)?;
         // Both kinds of write were held to the same rule; where they differ, the lesser is named.

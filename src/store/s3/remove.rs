@@ -56,7 +56,12 @@ impl Inner {
         let known = self.learned.removal();
         let first = match self.delete_by(known, keys).await {
             Err(failure) if failure.may_be_of_the_way() => failure,
-            settled => return Ok(settled?),
+            settled => {
+                if settled.is_ok() {
+                    self.learned.removed_by(known);
+                }
+                return Ok(settled?);
+            }
         };
         let mut were_tried = false;
         for way in self.learned.other_removals(known) {
@@ -110,10 +115,14 @@ impl Inner {
         refused_of(&answer)
     }
 
-    /// Removes the first alone: where that is refused, nothing else is asked for.
+    /// Removes the first alone, where the store is not known to remove in this way: if that is
+    /// refused, nothing else is asked for.
     async fn delete_one_by_one(&self, keys: &[String]) -> Result<Option<Refused>, Failure> {
-        let Some((first, others)) = keys.split_first() else { return Ok(None) };
-        self.delete_single(first).await?;
+        let is_known = self.learned.removal() == Removal::OneByOne;
+        let (first, others) = keys.split_at(if is_known { 0 } else { keys.len().min(1) });
+        for key in first {
+            self.delete_single(key).await?;
+        }
         let deleting = others.iter().cloned().map(|key| async move {
             let end = self.delete_single(&key).await;
             (key, end)

@@ -8,6 +8,7 @@
 //! not bear our mark: GitLab's registry with a metadata database keeps no links.
 
 use std::{
+    collections::HashSet,
     sync::Mutex,
     time::{Duration, SystemTime},
 };
@@ -19,7 +20,6 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Inner,
-    failure::Failure,
     keys::Keys,
     lock,
     read::Seen,
@@ -31,16 +31,17 @@ use crate::{
     store::{Area, Key, Shard, StoreError, Tenancy},
 };
 
-const LIST: &str = "ListObjectsV2";
 const PUT: &str = "PutObject";
 /// Time that a read waits for a look at the bucket.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after a look that failed until a read looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const FAILED_LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// Objects in the place of content that are looked at for our mark when a node starts or cleans up.
 const SAMPLE_OBJECTS: i32 = 8;
 /// Objects that are looked at for our mark at once.
 const MAX_HEADS_AT_ONCE: usize = 16;
+/// Time for which what was looked at before a removal need not be looked at again.
+const MARK_LIFETIME: Duration = Duration::from_secs(60);
 
 /// What is known of the bucket's tenancy.
 #[derive(Debug, Default)]
@@ -50,6 +51,8 @@ pub(super) struct Known {
     failed: Mutex<Option<Instant>>,
     /// An object in the place of content that did not bear our mark.
     unmarked: Mutex<Option<String>>,
+    /// Objects that bore our mark just now, and are about to be removed.
+    marked: Mutex<Option<(Instant, HashSet<String>)>>,
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -88,7 +91,8 @@ impl Inner {
         if let Some(found) = known() {
             return Some(found);
         }
-        let has_failed = || lock(&self.tenancy.failed).is_some_and(|at| at.elapsed() < LOOK_AGAIN);
+        let has_failed =
+            || lock(&self.tenancy.failed).is_some_and(|at| at.elapsed() < FAILED_LOOK_PAUSE);
         if has_failed() {
             return None;
         }
@@ -114,14 +118,18 @@ impl Inner {
     /// It cannot be told.
     pub(super) async fn look_at_tenancy(&self) -> Result<Tenancy, StoreError> {
         let found = self.find_tenant().await;
-        match &found {
+        self.note_tenancy(&found);
+        found
+    }
+
+    fn note_tenancy(&self, found: &Result<Tenancy, StoreError>) {
+        match found {
             Ok(found) => {
                 *lock(&self.tenancy.found) = Some(found.clone());
                 lock(&self.tenancy.failed).take();
             }
             Err(_) => *lock(&self.tenancy.failed) = Some(Instant::now()),
         }
-        found
     }
 
     /// Looks whose the content is, with a sample of it.
@@ -129,14 +137,15 @@ impl Inner {
     /// # Errors
     /// It cannot be told.
     pub(super) async fn examine(&self) -> Result<Tenancy, StoreError> {
-        let found = self.look_at_tenancy().await?;
-        if found != Tenancy::Unclaimed {
-            return Ok(found);
+        let mut found = self.find_tenant().await;
+        if found == Ok(Tenancy::Unclaimed) {
+            found = self.unmarked_of_a_sample(&self.keys).await.map(|unmarked| match unmarked {
+                Some(key) => self.found_unmarked(&key),
+                None => Tenancy::Unclaimed,
+            });
         }
-        Ok(match self.unmarked_of_a_sample(&self.keys).await? {
-            Some(key) => self.found_unmarked(&key),
-            None => found,
-        })
+        self.note_tenancy(&found);
+        found
     }
 
     /// Whether a registry hosts images below another prefix, as far as a sample shows.
@@ -196,16 +205,30 @@ impl Inner {
     /// # Errors
     /// [`StoreError::Hosted`] if they are a registry's; any other if that cannot be told.
     pub(super) async fn may_remove(&self, keys: &[String]) -> Result<(), StoreError> {
-        let public: Vec<String> =
+        let mut public: Vec<String> =
             keys.iter().filter(|key| self.keys.is_public(key)).cloned().collect();
         if public.is_empty() {
             return Ok(());
+        }
+        let marked = lock(&self.tenancy.marked).take();
+        if let Some((_, marked)) = marked.filter(|(at, _)| at.elapsed() < MARK_LIFETIME) {
+            public.retain(|key| !marked.contains(key));
         }
         let found = match self.look_at_tenancy().await? {
             Tenancy::Unclaimed => self.found_marked(public).await?,
             found => found,
         };
         found.check()
+    }
+
+    /// The same some time before: what bears our mark need not be looked at then.
+    ///
+    /// # Errors
+    /// As for [`Self::may_remove`].
+    pub(super) async fn may_remove_soon(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.may_remove(keys).await?;
+        *lock(&self.tenancy.marked) = Some((Instant::now(), keys.iter().cloned().collect()));
+        Ok(())
     }
 
     /// Looks again before what was `seen` under `key` is replaced.
@@ -286,6 +309,8 @@ impl Inner {
             found => found,
         };
         found.check()?;
+        // That may have taken long.
+        self.look_at_tenancy().await?.check()?;
         if self.look(&self.keys.adopted()).await?.is_none() {
             self.adopt("rollback to registry:2").await?;
         }
@@ -316,14 +341,6 @@ impl Inner {
             }
         }
         Ok(Tenancy::Unclaimed)
-    }
-
-    /// Keys of the first objects below `prefix`.
-    pub(super) async fn first_of(&self, prefix: String, most: i32) -> Result<Vec<String>, Failure> {
-        let call = self.client(LIST).await?.list_objects_v2().bucket(&self.bucket.name);
-        let call = call.prefix(prefix).max_keys(most).set_expected_bucket_owner(self.owner());
-        let answer = call.send().await.map_err(|error| Failure::new(LIST, &error))?;
-        Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|it| it.key).collect())
     }
 }
 

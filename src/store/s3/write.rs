@@ -183,7 +183,9 @@ impl Inner {
         let mut plain: Option<String> = None;
         loop {
             let end = match encryption.seal() {
-                Ok(seal) => self.once(encryption, write, &condition, seal).await,
+                Ok(seal) => {
+                    self.once(encryption, write, &condition, &seal).await.map(|end| (end, seal))
+                }
                 Err(error) => Err(error),
             };
             let end = match end {
