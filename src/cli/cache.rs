@@ -1,4 +1,4 @@
-//! What `cache` does.
+//! Actions of `cache`.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use clap::Subcommand;
 
 use super::Options;
 
-/// What to do with the cache.
+/// Action on the cache.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CacheAction {
     /// List images, or those that a name, a tag or a digest means
     Ls {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest
@@ -19,13 +19,13 @@ pub enum CacheAction {
     },
     /// Tell how much there is, by repository and in all
     Du {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
     },
     /// Take images away, and of their content what no other image needs
     Purge {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest
@@ -40,7 +40,7 @@ pub enum CacheAction {
     },
     /// Read and hash what is kept; what is wrong is dropped, and fetched anew when it is wanted
     Verify {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// `name`, `name:tag`, `name@digest` or a digest [default: everything]
@@ -48,7 +48,7 @@ pub enum CacheAction {
     },
     /// Clean up now: what is marked goes, what is unused is marked
     Gc {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// Only tell what would go, and why
@@ -57,7 +57,7 @@ pub enum CacheAction {
     },
     /// Say that all content of the bucket is a mirror's, so that it is used and cleaned up
     Adopt {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// Do not ask
@@ -66,13 +66,13 @@ pub enum CacheAction {
     },
     /// Write down for `registry:2` what it needs to serve what is in use: the way back
     Links {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
     },
     /// Pull images, so that they are there when a job wants them
     Warm {
-        /// What is common to all commands.
+        /// Options common to all commands.
         #[command(flatten)]
         options: Options,
         /// `name`, `name:tag` or `name@digest`
@@ -87,7 +87,7 @@ pub enum CacheAction {
 }
 
 impl CacheAction {
-    /// What stands after the action.
+    /// Options after the action.
     pub(super) fn options(&self) -> &Options {
         match self {
             Self::Ls { options, .. }

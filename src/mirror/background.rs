@@ -1,4 +1,4 @@
-//! What a node does by itself, without a client.
+//! Work that a node does by itself, without a client.
 
 use std::time::Duration;
 
@@ -6,11 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Mirror;
 
-/// How long after a failure of the store it is tried again.
+/// Pause before a store that failed is tried again.
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 
-/// How often a node looks at what other nodes may have changed about the store: its layout, and
-/// whether it hosts a registry's images.
+/// Interval of looks at what others may have changed about the store: its layout, and its tenancy.
 const LOOK_INTERVAL: Duration = Duration::from_secs(300);
 
 impl Mirror {

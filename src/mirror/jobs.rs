@@ -198,7 +198,7 @@ impl Mirror {
 }
 
 impl Inner {
-    /// What to say before a job about a bucket that hosts a registry's images.
+    /// Fault to report before a job about a bucket that hosts a registry's images.
     async fn hosted_now(&self, job: &Job) -> Option<String> {
         if matches!(job, Job::Adopt | Job::Warm { .. }) {
             return None;

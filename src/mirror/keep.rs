@@ -56,11 +56,11 @@ struct Shared {
     down: Mutex<Option<(Instant, String)>>,
     /// Why the last write failed, if it did.
     refused: Mutex<Option<String>>,
-    /// Why the last write of a record was refused, if it was.
+    /// Reason for which the last write of a record was refused, if it was.
     refused_record: Mutex<Option<String>>,
-    /// Why the shared store is not used for content, if a registry hosts images there.
+    /// Reason for which the shared store is not used for content: a registry hosts images there.
     hosted: Mutex<Option<StoreError>>,
-    /// Why that could not be told, as was said last.
+    /// Reason for which that could not be told, as reported last.
     unexamined: Mutex<Option<String>>,
     /// What was last seen that may keep the shared store from encrypting.
     key: Mutex<Option<String>>,
@@ -350,7 +350,7 @@ impl Keeper {
         Ok(put)
     }
 
-    /// Why content cannot be read or written, if that is so.
+    /// Reason for which content cannot be read or written, if that is so.
     fn failing(&self) -> Option<String> {
         let down = lock(&self.shared.down).as_ref().map(|(_, why)| why.clone());
         down.or_else(|| lock(&self.shared.refused).clone())
@@ -368,7 +368,7 @@ impl Keeper {
     }
 }
 
-/// What is wrong, and what to do about it.
+/// Message of an error, with its hint.
 pub(super) fn with_hint(error: &StoreError) -> String {
     error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}: {hint}"))
 }

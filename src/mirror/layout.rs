@@ -12,13 +12,13 @@ const PATH: &str = "layout";
 /// Version of the layout that this program writes. 1 had no record, and paths that named no upstream.
 const VERSION: u32 = 2;
 
-/// What is written down. A wire format.
+/// Content of the record. A wire format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     version: u32,
     /// Program and node that wrote it.
     written_by: String,
-    /// Whether records or private content lie in the places of layout 1.
+    /// True if records or private content lie in the places of layout 1.
     old_left: bool,
 }
 

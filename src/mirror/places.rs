@@ -58,7 +58,7 @@ impl Inner {
         [self.repositories()].into_iter().chain(old).collect()
     }
 
-    /// Whether records of layout 1 about repositories are left.
+    /// Returns true if records of layout 1 about repositories are left.
     pub(super) async fn has_old_records(&self) -> Result<bool, StoreError> {
         let page = self.parts.records.list(OLD_REPOSITORIES, None).await?;
         Ok(!page.entries.is_empty() || page.next.is_some())

@@ -13,6 +13,7 @@ use std::{
 };
 
 mod error;
+mod hosted;
 mod lease;
 mod leftovers;
 mod marks;
@@ -44,9 +45,6 @@ pub(super) use {
 /// Above this share of `max_size`, in hundredths, a clean-up marks what makes it too much; so much
 /// that the other share is left.
 const WATERMARKS: (u64, u64) = (95, 85);
-
-/// Attempts at a change of the state that others come before.
-const MAX_STATE_CONFLICTS: u32 = 5;
 
 /// How long ago another program must have written last.
 const ALONE: Duration = Duration::from_secs(3600);
@@ -310,25 +308,6 @@ impl Inner {
         Ok(Swept { left, removed, held_back, ..Swept::default() })
     }
 
-    /// Notes that until now public content was none of the mirror's: it has its full `expire_after`
-    /// from now on.
-    ///
-    /// # Errors
-    /// The store failed, or others write the state all the time.
-    pub(super) async fn note_hosting(&self) -> Result<(), SweepError> {
-        let mut noted = Err(SweepError::Lost);
-        for _ in 0..MAX_STATE_CONFLICTS {
-            let now = walk::now(self).await?;
-            let mut state = State::read(&*self.parts.records).await?;
-            state.hosted = now;
-            noted = state.write(&*self.parts.records).await;
-            if noted != Err(SweepError::Lost) {
-                break;
-            }
-        }
-        noted
-    }
-
     /// Counts what there is.
     pub(super) async fn count(&self, tell: Tell<'_>) -> Result<Tally, SweepError> {
         let mut walk = Walk::new(self, tell, walk::now(self).await?, 0);
@@ -352,13 +331,7 @@ impl Inner {
         }
     }
 
-    /// That the bucket hosts the images of a registry, if that is so.
-    async fn hosted(&self) -> Result<Option<HeldBack>, SweepError> {
-        self.keeper.look_at_tenancy().await?;
-        Ok(self.keeper.hosted().map(HeldBack::Hosted))
-    }
-
-    /// Why else nothing may be removed now, if that is so.
+    /// Other reason for which nothing may be removed now, if there is one.
     async fn held_back(&self, now: u64) -> Result<Option<HeldBack>, SweepError> {
         self.try_upstream().await;
         match self.upstream_fails() {

@@ -47,7 +47,7 @@ pub(super) struct Access {
 #[derive(Clone, Copy, Debug)]
 struct Verdict {
     public: bool,
-    /// Whether the upstream denied what was found out before: it is asked again at once.
+    /// True if the upstream denied what was found out before: it is asked again at once.
     is_doubted: bool,
     /// True if layout 1 says so, which is never used stale.
     is_old: bool,
@@ -150,8 +150,8 @@ impl Inner {
         }
     }
 
-    /// What is known of `name`: a denial, or the newer of what is remembered and written down, since
-    /// another node may have found out more.
+    /// Verdict known for `name`: a denial, or the newer of memory and record, since another node may
+    /// have found out more.
     async fn known_verdict(&self, name: &Name, place: &Place) -> Option<Verdict> {
         let is_denied = |known: &Option<Verdict>| known.is_some_and(|verdict| !verdict.public);
         let remembered = self.verdicts.known.get(name);

@@ -8,7 +8,7 @@ pub const DOCKER_HUB: &str = "docker.io";
 /// Names under which clients know Docker Hub.
 const DOCKER_HUB_HOSTS: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
 
-/// Whether that is a host of Docker Hub, in lower case.
+/// Returns true for a host of Docker Hub in lower case.
 pub fn is_docker_hub(host: &str) -> bool {
     DOCKER_HUB_HOSTS.contains(&host)
 }

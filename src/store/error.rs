@@ -19,7 +19,7 @@ pub enum StoreError {
     /// The store does not do what it was asked for: the same call fails in the same way again.
     #[error("the store refused `{operation}` ({code})")]
     Refused {
-        /// What was tried.
+        /// Call that was refused.
         operation: &'static str,
         /// The store's code.
         code: String,
@@ -63,7 +63,7 @@ pub enum StoreError {
     /// A registry hosts images here, which are not ours to touch.
     #[error("the bucket hosts a registry's images ({evidence}), so it is not used for content")]
     Hosted {
-        /// What shows it.
+        /// Evidence that it does.
         evidence: String,
     },
     /// The store was found not to encrypt and is not written to.

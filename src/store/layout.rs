@@ -39,7 +39,7 @@ impl Layout {
         *before != upstream
     }
 
-    /// Whether paths of layout 1 are looked at: they are Docker Hub's, and some may be left.
+    /// Returns true if paths of layout 1 are looked at: they are Docker Hub's, and some may be left.
     pub fn reads_old(&self) -> bool {
         self.0.old_left.load(Ordering::Relaxed) && *self.upstream() == DOCKER_HUB
     }

@@ -230,7 +230,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether there is private content of layout 1, which named no upstream.
+    /// Returns true if there is private content of layout 1, which named no upstream.
     async fn holds_old(&self) -> Result<bool, StoreError> {
         Ok(false)
     }

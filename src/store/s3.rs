@@ -9,6 +9,7 @@ mod attempt;
 mod back;
 mod body;
 mod client;
+mod config;
 mod content;
 mod elsewhere;
 mod encryption;
@@ -34,7 +35,7 @@ use std::{
     fmt,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -42,83 +43,19 @@ use tokio::{runtime::Handle, sync::OnceCell};
 
 use aws_sdk_s3::config::{Credentials, HttpClient, SharedHttpClient};
 
+pub use self::config::{Bucket, Tuning};
 use self::{
     client::Aws, encryption::Encryption, keys::Keys, learned::Learned, others::ServerClock,
     owner::Account, provision::Step, remove::Refused, spawned::Spawned, tenancy::Readable,
 };
 use super::{
-    Abilities, Area, BackLink, Found, Ground, Info, Key, Layout, Link, Listed, Meta, NotRemoved,
-    Page, Payload, Put, Shard, Store, StoreError, StrayUpload, Tenancy,
+    Abilities, Area, BackLink, Found, Ground, Info, Key, Link, Listed, Meta, NotRemoved, Page,
+    Payload, Put, Shard, Store, StoreError, StrayUpload, Tenancy,
 };
 use crate::{
     oci::{Algorithm, Digest, Name, Tag},
-    settings::KmsKey,
     telemetry::Metrics,
 };
-
-/// Which bucket, and how it is written to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
-    /// Its name.
-    pub name: String,
-    /// The region it lies in; none: as the SDK's default chain finds it.
-    pub region: Option<String>,
-    /// The address of an S3-compatible store; none: AWS.
-    pub endpoint: Option<String>,
-    /// Whether it is made where it is missing.
-    pub create: bool,
-    /// Whether every object must be written encrypted.
-    pub encrypt: bool,
-    /// The KMS key to encrypt with; none: as the bucket's default says.
-    pub key: Option<KmsKey>,
-    /// The prefix below which all keys lie; empty: none.
-    pub prefix: String,
-    /// Paths of what belongs to the upstream's repositories.
-    pub layout: Layout,
-    /// The account that must own it, sent with every call; none: our own, where that can be found
-    /// out.
-    pub owner: Option<String>,
-}
-
-/// Sizes and times that tests make small.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tuning {
-    /// Up to this many bytes are written by one PutObject.
-    pub single: u64,
-    /// The least length of a part in bytes, except the last (S3 asks for 5 MiB).
-    pub part: u64,
-    /// The first part of the probe's two-part upload, in bytes.
-    pub probe_part: u64,
-    /// The wait before the second attempt of a call; it doubles with each further one.
-    pub backoff: Duration,
-    /// How long a connection may take to open.
-    pub connect: Duration,
-    /// How long the store may take to answer, not counting the time to send a body.
-    pub answer: Duration,
-    /// How long it may take to put parts together; S3 "could take several minutes" (API reference,
-    /// CompleteMultipartUpload).
-    pub complete: Duration,
-    /// How long a body may stand still.
-    pub stall: Duration,
-    /// How long STS and KMS may take to answer, which are asked for what is good to know.
-    pub aside: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self {
-            single: 64 << 20,
-            part: 16 << 20,
-            probe_part: 5 << 20,
-            backoff: Duration::from_millis(200),
-            connect: Duration::from_secs(5),
-            answer: Duration::from_secs(20),
-            complete: Duration::from_secs(300),
-            stall: Duration::from_secs(20),
-            aside: Duration::from_secs(3),
-        }
-    }
-}
 
 /// The store in a bucket, and the records in it. Cheap to clone.
 #[derive(Clone)]
@@ -142,11 +79,11 @@ struct Inner {
     tenancy: tenancy::Known,
     /// Name of this run of the program, in what trials of the store write.
     run: String,
-    /// What the last trial found, if nothing of it could be removed.
+    /// Outcome of the last trial, if nothing of it could be removed.
     stuck: Mutex<Option<Abilities>>,
     /// Key and id of an upload that a trial began and could not end.
     stuck_upload: Mutex<Option<(String, String)>>,
-    /// Whether a layout elsewhere in the bucket was looked for.
+    /// Set once a layout elsewhere in the bucket was looked for.
     looked_elsewhere: AtomicBool,
     /// Which key it is that is named, as KMS last said.
     key_is: Mutex<Option<String>>,

@@ -11,7 +11,7 @@ pub enum Tenancy {
     Unclaimed,
     /// A registry that hosts images. Its content is neither read nor written nor removed.
     Registry {
-        /// What shows it.
+        /// Evidence that it does.
         evidence: String,
     },
 }

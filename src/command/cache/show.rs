@@ -149,8 +149,8 @@ fn out(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// Whether what cannot be taken back is to be done: it was said with `--yes`, or who sits at a
-/// terminal says so. A purge is also done where nobody sits at one.
+/// Returns true if an action that cannot be taken back is confirmed: by `--yes`, or by an answer at
+/// the terminal. A purge is also done where nobody sits at one.
 pub(super) fn is_sure(job: &Job, action: &CacheAction) -> bool {
     let (question, if_nobody) = match job {
         Job::Purge { images, dry_run: false } => {

@@ -1,4 +1,4 @@
-//! Whether a registry hosts images in the shared store: then it is not used for content.
+//! Tenancy of the shared store: where a registry hosts images, it is not used for content.
 
 use super::{super::lock, Keeper};
 use crate::store::{StoreError, Tenancy};
@@ -34,7 +34,7 @@ impl Keeper {
         found
     }
 
-    /// Whether the last record was refused.
+    /// Returns true if the last record was refused.
     pub(in crate::mirror) fn refuses_records(&self) -> bool {
         lock(&self.shared.refused_record).is_some()
     }

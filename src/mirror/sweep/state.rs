@@ -52,7 +52,7 @@ pub(in crate::mirror) struct State {
     /// The latest of all marks that were ever made. Nothing that was used after it is removed by
     /// anybody, however late they act.
     pub(super) latest_mark: u64,
-    /// When public content was last found to be a registry's, which hosts images there.
+    /// Time at which public content was last found to be a registry's, which hosts images there.
     pub(super) hosted: u64,
     /// True if the last clean-up found it so.
     is_hosted: bool,

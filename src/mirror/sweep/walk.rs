@@ -32,7 +32,7 @@ pub(super) struct Walk<'a> {
     pub(super) tell: Tell<'a>,
     /// Since when use was written down.
     pub(super) since: u64,
-    /// When public content was last a registry's: what comes to be a mirror's counts as used then.
+    /// Time at which public content was last a registry's. It counts as used then.
     pub(super) hosted: u64,
     pub(super) now: u64,
     /// What was used or written after this, was so by a clock that was wrong.

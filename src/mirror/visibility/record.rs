@@ -26,7 +26,7 @@ const RETRY_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::fro
 /// Attempts at one writing that others come before.
 const MAX_CONFLICTS: u32 = 5;
 
-/// What is written down. A wire format.
+/// Content of the record. A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     public: bool,
@@ -41,7 +41,7 @@ impl Record {
     }
 }
 
-/// What was found out of a repository, to be written down.
+/// Outcome of a look at a repository, to be written down.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) place: Place,

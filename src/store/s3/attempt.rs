@@ -14,6 +14,15 @@ use crate::store::StoreError;
 
 const PUT: &str = "PutObject";
 
+/// One way to write something.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    write: &'a Write,
+    condition: &'a Condition,
+    seal: &'a Seal,
+    sums: Sums,
+}
+
 impl Inner {
     /// One try.
     pub(super) async fn once(
@@ -58,7 +67,7 @@ impl Inner {
         seal: &Seal,
     ) -> Result<Outcome, Failure> {
         let known = self.learned.sums();
-        let mut refusal = match self.put_sealed(write, condition, seal, known).await {
+        let mut refusal = match self.put_sealed(Way { write, condition, seal, sums: known }).await {
             Err(failure) if failure.may_be_of_the_way() => failure,
             Ok(outcome) => {
                 self.learned.took(known);
@@ -73,7 +82,7 @@ impl Inner {
             return Err(Failure::unread(PUT));
         }
         for sums in others {
-            match self.put_sealed(write, condition, seal, sums).await {
+            match self.put_sealed(Way { write, condition, seal, sums }).await {
                 Err(failure) if failure.may_be_of_the_way() => {
                     // It may know no conditions, whatever it takes.
                     if *condition != Condition::Always && failure.is_unknown_feature() {
@@ -99,7 +108,7 @@ impl Inner {
         Err(refusal)
     }
 
-    /// Whether the payload still is what was hashed, as far as its hash is known.
+    /// Returns true if the payload still is what was hashed, as far as its hash is known.
     async fn is_as_hashed(&self, write: &Write) -> Result<bool, Failure> {
         let Some(hashed) = &write.sha256 else { return Ok(true) };
         let sum = Sum::of_whole(self, PUT, &write.payload, Sums::Checksum, None).await?;
@@ -108,25 +117,20 @@ impl Inner {
 
     /// Writes as `seal` says. If the store denies a write that names no encryption, and `AES256` is
     /// the bucket's default, it is named from then on: a policy may demand that.
-    async fn put_sealed(
-        &self,
-        write: &Write,
-        condition: &Condition,
-        seal: &Seal,
-        sums: Sums,
-    ) -> Result<Outcome, Failure> {
-        if *seal != Seal::Default {
-            return self.put(write, condition, seal, sums).await;
+    async fn put_sealed(&self, way: Way<'_>) -> Result<Outcome, Failure> {
+        if *way.seal != Seal::Default {
+            return self.put(way).await;
         }
+        let named = Way { seal: &Seal::Aes256, ..way };
         // The default may have become KMS since, which must not be gone below.
         if self.learned.names_default() && self.defaults_to_aes256().await {
-            return self.put(write, condition, &Seal::Aes256, sums).await;
+            return self.put(named).await;
         }
-        let denied = match self.put(write, condition, seal, sums).await {
+        let denied = match self.put(way).await {
             Err(denied) if denied.status() == 403 && self.defaults_to_aes256().await => denied,
             settled => return settled,
         };
-        match self.put(write, condition, &Seal::Aes256, sums).await {
+        match self.put(named).await {
             Err(failure) if failure.status() == 403 => Err(denied),
             settled => {
                 self.learned.must_name_default();
@@ -135,7 +139,7 @@ impl Inner {
         }
     }
 
-    /// Whether S3's own keys are what the bucket encrypts by unless told otherwise. Where that is
+    /// Returns true if the bucket encrypts by S3's own keys unless told otherwise. Where that is
     /// KMS, or nobody knows, nothing else is ever asked for.
     async fn defaults_to_aes256(&self) -> bool {
         if let Some(known) = self.learned.default_is_aes256() {
@@ -151,13 +155,8 @@ impl Inner {
         is
     }
 
-    async fn put(
-        &self,
-        write: &Write,
-        condition: &Condition,
-        seal: &Seal,
-        sums: Sums,
-    ) -> Result<Outcome, Failure> {
+    async fn put(&self, way: Way<'_>) -> Result<Outcome, Failure> {
+        let Way { write, condition, seal, sums } = way;
         match write.parts {
             Some(length) => self.put_in_parts(write, length, condition, seal, sums).await,
             None => self.put_whole(write, condition, seal, sums).await.map(Outcome::Done),

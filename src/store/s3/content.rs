@@ -6,7 +6,7 @@ use super::{Inner, tenancy::Readable};
 use crate::store::{Area, Found, Info, Key, Link, StoreError};
 
 impl Inner {
-    /// What is known of content, if it may be given out.
+    /// Returns what is known of content, if it may be given out.
     pub(super) async fn head_content(&self, key: &Key) -> Result<Option<Info>, StoreError> {
         let readable = self.readable_at(key).await;
         if readable == Readable::Nothing {

@@ -56,7 +56,7 @@ impl Failure {
         Self { operation, status: 200, code: UNREADABLE.into(), size: None }
     }
 
-    /// What is to be sent cannot be read.
+    /// Failure to read what is to be sent.
     pub(super) fn unread(operation: &'static str) -> Self {
         Self { operation, status: 0, code: "not read".into(), size: None }
     }
@@ -123,7 +123,7 @@ impl Failure {
             )
     }
 
-    /// Whether the store may have refused a way of asking rather than what was asked for: a header
+    /// Returns true if the store may have refused a way of asking rather than what was asked for: a header
     /// that it does not know, or one that a policy demands.
     pub(super) fn may_be_of_the_way(&self) -> bool {
         // When parts are put together the store has taken all of them.

@@ -93,7 +93,7 @@ impl Keys {
         self.ours(PRIVATE)
     }
 
-    /// Whether layout 1 is looked at.
+    /// Returns true if layout 1 is looked at.
     pub(super) fn reads_old(&self) -> bool {
         self.layout.reads_old()
     }
@@ -206,22 +206,22 @@ impl Keys {
         self.ours(&format!("{PROBE}{name}"))
     }
 
-    /// Whether a trial of the store writes `key`.
+    /// Returns true if a trial of the store writes `key`.
     pub(super) fn is_probe(&self, key: &str) -> bool {
         self.of_ours(key).is_some_and(|path| path.starts_with(PROBE))
     }
 
-    /// Whether `key` is of our own, which no other program writes.
+    /// Returns true if `key` is of our own, which no other program writes.
     pub(super) fn is_ours(&self, key: &str) -> bool {
         self.of_ours(key).is_some()
     }
 
-    /// Whether `key` is in the place of public content.
+    /// Returns true if `key` is in the place of public content.
     pub(super) fn is_public(&self, key: &str) -> bool {
         self.of_registry(key).is_some_and(|path| path.starts_with(PUBLIC))
     }
 
-    /// Whether `registry:2` keeps there what it has not received whole: it then copies it to the
+    /// Returns true if `registry:2` keeps there what it has not received whole: it then copies it to the
     /// place of content. No component of a repository's name begins with an underscore.
     pub(super) fn is_incoming(&self, key: &str) -> bool {
         let path = self.of_registry(key).and_then(|path| path.strip_prefix(REPOSITORIES));

@@ -42,7 +42,7 @@ impl Removal {
     }
 }
 
-/// What was learned of one ability.
+/// Knowledge of one ability.
 #[derive(Debug, Default)]
 struct Ability<T> {
     now: T,
@@ -54,16 +54,16 @@ struct Ability<T> {
     refused: Option<Instant>,
 }
 
-/// What was learned of a store.
+/// Knowledge of a store.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     sums: Mutex<Ability<Sums>>,
     removal: Mutex<Ability<Removal>>,
-    /// Whether the store said that it knows no conditional writes.
+    /// True if the store said that it knows no conditional writes.
     unconditional: AtomicBool,
-    /// Whether writes must name the bucket's default encryption, as a policy demands.
+    /// True if writes must name the bucket's default encryption, as a policy demands.
     names_default: AtomicBool,
-    /// Whether that default is `AES256`, and when it was asked.
+    /// Time of the last question, and the answer: true if that default is `AES256`.
     default: Mutex<Option<(Instant, bool)>>,
 }
 
@@ -77,7 +77,7 @@ impl Learned {
         lock(&self.default).take();
     }
 
-    /// Whether conditional writes are worth sending.
+    /// Returns true if conditional writes are worth sending.
     pub(super) fn is_conditional(&self) -> bool {
         !self.unconditional.load(Ordering::Relaxed)
     }
@@ -135,7 +135,7 @@ impl Learned {
         lock(&self.removal).refused = Some(Instant::now());
     }
 
-    /// Whether writes must name the bucket's default encryption.
+    /// Returns true if writes must name the bucket's default encryption.
     pub(super) fn names_default(&self) -> bool {
         self.names_default.load(Ordering::Relaxed)
     }
@@ -147,7 +147,7 @@ impl Learned {
         }
     }
 
-    /// Whether the bucket's default encryption is `AES256`, if that was asked a moment ago.
+    /// Returns true if the bucket's default encryption is `AES256`, if that was asked a moment ago.
     pub(super) fn default_is_aes256(&self) -> Option<bool> {
         let known = *lock(&self.default);
         known.filter(|(at, _)| at.elapsed() < TRY_AGAIN).map(|(_, is)| is)

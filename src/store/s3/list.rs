@@ -99,7 +99,7 @@ impl Inner {
     }
 
     /// One page of the content of all repositories that are not public, repository after repository.
-    /// What lies in both layouts is one entry. A cursor is the last path.
+    /// Content that lies in both layouts is one entry. A cursor is the last path.
     pub(super) async fn private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
         let old = self.keys.reads_old().then(|| self.keys.old_private());
         let mut found = BTreeMap::<String, (i64, SystemTime)>::new();
@@ -179,7 +179,7 @@ impl Inner {
         })
     }
 
-    /// Whether an upload to `key` that nobody finished may be ended: one that only a mirror can have
+    /// Returns true if an upload to `key` that nobody finished may be ended: one that only a mirror can have
     /// begun. What another program does elsewhere in the bucket is not ours to end.
     fn may_end(&self, key: &str, tenancy: &Tenancy) -> bool {
         let is_hosted = matches!(tenancy, Tenancy::Registry { .. });

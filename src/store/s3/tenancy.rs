@@ -43,7 +43,7 @@ const MAX_HEADS_AT_ONCE: usize = 16;
 /// Time for which what was looked at before a removal need not be looked at again.
 const MARK_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What is known of the bucket's tenancy.
+/// Knowledge of the bucket's tenancy.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     found: Mutex<Option<Tenancy>>,
@@ -56,26 +56,26 @@ pub(super) struct Known {
     looking: tokio::sync::Mutex<()>,
 }
 
-/// What may be given out of the place of public content.
+/// Part of the public content that may be given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readable {
     /// Everything.
     All,
-    /// What bears our mark.
+    /// Content that bears our mark.
     Marked,
     /// Nothing.
     Nothing,
 }
 
 impl Readable {
-    /// Whether an object that bears our mark, or does not, may be given out.
+    /// Returns true if an object that bears our mark, or does not, may be given out.
     pub(super) fn allows(self, is_marked: bool) -> bool {
         self == Self::All || (self == Self::Marked && is_marked)
     }
 }
 
 impl Inner {
-    /// What may be given out, as was last found. Where nobody can tell, what bears our mark: that
+    /// Returns what may be given out, as was last found. Where nobody can tell, what bears our mark: that
     /// came from a public repository.
     pub(super) async fn readable(&self) -> Readable {
         match self.known_tenancy().await {
@@ -148,7 +148,7 @@ impl Inner {
         found
     }
 
-    /// Whether a registry hosts images below another prefix, as far as a sample shows.
+    /// Returns true if a registry hosts images below another prefix, as far as a sample shows.
     ///
     /// # Errors
     /// It cannot be told.
@@ -246,7 +246,7 @@ impl Inner {
         found.check()
     }
 
-    /// Whether content may be added, as was last found.
+    /// Checks that content may be added, as was last found.
     ///
     /// # Errors
     /// [`StoreError::Hosted`].
@@ -345,7 +345,7 @@ impl Inner {
 }
 
 impl Tenancy {
-    /// Whether content may be added, replaced and removed.
+    /// Checks that content may be added, replaced and removed.
     fn check(self) -> Result<(), StoreError> {
         match self {
             Self::Mirror | Self::Unclaimed => Ok(()),
