@@ -40,7 +40,11 @@ fn what_registry_2_does_not_know_is_put_so_that_it_does_or_said() {
         bench.run(["render", "-i", "mirror.yml", "--format", "distribution"]).ended(0)
     };
     let plain = rendered("").prints(&["level: info\n", "encrypt: false\n"]);
-    plain.hides(&["SSL_CERT_FILE", "HTTPS_PROXY", "keyid"]);
+    plain.hides(&["SSL_CERT_FILE", "HTTPS_PROXY", "keyid", "rootdirectory"]);
+    for prefix in ["mirrors/docker-hub", "/mirrors/docker-hub/"] {
+        rendered(&format!("    registry_mirror_bucket_prefix: {prefix}\n"))
+            .prints(&["rootdirectory: /mirrors/docker-hub\n"]);
+    }
     rendered(
         "    registry_mirror_log_level: trace\n    registry_mirror_listen_address: \"::\"\n    \
          registry_mirror_upstream_ca: /etc/ours.pem\n    \

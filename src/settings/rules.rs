@@ -50,6 +50,7 @@ pub(super) fn check(settled: &Settled<'_>, report: &mut Report) {
     tls_files(settled, report);
     two_ports(settled, report);
     bucket(settled, report);
+    prefix(settled, report);
     key(settled, report);
     what_clients_are_told(settled, report);
     weak_secret(settled, report);
@@ -144,6 +145,28 @@ fn bucket(settled: &Settled<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// A prefix within the layout of a registry or of a mirror, which would take what lies there for its
+/// own.
+fn prefix(settled: &Settled<'_>, report: &mut Report) {
+    let short = "bucket_prefix";
+    let written = settled.text(short).unwrap_or_default().trim_matches('/');
+    let is_within = |layout: &str| {
+        let rest = written.strip_prefix(layout);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if !["docker/registry", "registry-mirror/v1"].into_iter().any(is_within) {
+        return;
+    }
+    let name = format!("{PREFIX}{short}");
+    let message = format!("`{name}` lies within what a registry or a mirror keeps in a bucket");
+    report.push(
+        Diagnostic::error("prefix-within-a-layout", message)
+            .at(settled.place(short))
+            .hint("choose one of its own, such as `mirrors/docker-hub`")
+            .variable(name),
+    );
 }
 
 /// A key that S3 cannot take. A store other than AWS has names of its own.
