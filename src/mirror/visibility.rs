@@ -49,6 +49,8 @@ struct Verdict {
     public: bool,
     /// True if the upstream denied what was found out before: it is asked again at once.
     is_doubted: bool,
+    /// True if it was public until that.
+    was_public: bool,
     /// True if layout 1 says so, which is never used stale.
     is_old: bool,
     checked_at: SystemTime,
@@ -59,12 +61,13 @@ struct Verdict {
 impl Verdict {
     /// Denial at that time.
     fn denied(at: SystemTime) -> Self {
-        Self { public: false, is_doubted: false, is_old: false, checked_at: at, patience: at }
+        let [public, is_doubted, was_public, is_old] = [false; 4];
+        Self { public, is_doubted, was_public, is_old, checked_at: at, patience: at }
     }
 
-    /// True if it was public until it was denied, or is.
-    fn was_public(&self) -> bool {
-        self.public || self.is_doubted
+    /// Returns true if a denial takes something back.
+    fn is_open(&self) -> bool {
+        self.public || self.was_public
     }
 }
 
@@ -213,7 +216,7 @@ impl Inner {
         if public && remembered().is_some_and(is_late) {
             return Err(UpstreamError::passing("the upstream granted and denied the repository"));
         }
-        let was_public = known.into_iter().chain(remembered()).any(|verdict| verdict.was_public());
+        let was_public = known.into_iter().chain(remembered()).any(|verdict| verdict.is_open());
         let verdict = Verdict { public, ..Verdict::denied(asked) };
         self.verdicts.known.insert(name.clone(), verdict);
         self.record_verdict(Finding { place, public, at: asked, was_public });
@@ -224,10 +227,12 @@ impl Inner {
     /// what was found out before, here or on another node.
     pub(super) fn doubt(self: &Arc<Self>, name: &Name) {
         let now = self.parts.clock.now();
-        let verdict = Verdict { is_doubted: true, ..Verdict::denied(now) };
+        // Of a private repository whose content we are denied there is nothing to take back.
+        let was_public = self.verdicts.known.get(name).is_some_and(|known| known.is_open());
+        let verdict = Verdict { is_doubted: true, was_public, ..Verdict::denied(now) };
         self.verdicts.known.insert(name.clone(), verdict);
         self.parts.upstream.distrust(name);
         let place = self.verdict_place(name);
-        self.record_verdict(Finding { place, public: false, at: now, was_public: true });
+        self.record_verdict(Finding { place, public: false, at: now, was_public });
     }
 }

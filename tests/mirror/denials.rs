@@ -219,6 +219,23 @@ async fn names_that_were_never_public_leave_no_trace() {
     assert!(bench.far.records.lock().unwrap().is_empty(), "{:?}", bench.far.records);
 }
 
+/// Under `allow` what we may not have is denied again and again.
+#[tokio::test(start_paused = true)]
+async fn what_was_private_all_along_is_not_written_by_its_denials() {
+    let bench = Bench::with(|settings| {
+        settings.private_repositories = registry_mirror::settings::Private::Allow;
+    });
+    bench.script.private(APP);
+    assert_eq!(Way::TagHead.ask(&bench.mirror).await, Err(Refusal::NoManifest));
+    bench.script.fail(Some(UpstreamError::Denied));
+    for way in WAYS.into_iter().chain(WAYS) {
+        way.ask(&bench.mirror).await.unwrap_err();
+        bench.clock.advance(Duration::from_secs(40));
+        bench.mirror.idle().await;
+    }
+    assert_eq!(bench.far.record(NOW), None);
+}
+
 /// It was checked by this node within the day; by the record it has been denied since.
 #[tokio::test(start_paused = true)]
 async fn another_nodes_memory_says_public_for_a_day_and_no_longer() {
