@@ -293,7 +293,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<Listed>, StoreError>;
 
     /// Lists all private content, of whichever repository, a page at a time (at most 1000
-    /// entries).
+    /// entries), repository after repository within each layout. What lies in both comes twice.
     async fn list_private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError>;
 
     /// Whether there may be public content of this algorithm. Costs less than listing its shards.

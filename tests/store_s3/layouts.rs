@@ -303,9 +303,9 @@ async fn a_newer_layout_holds_the_clean_up_back() {
     assert_eq!(left.bucket.bytes("registry-mirror/v1/layout").unwrap(), newer);
 }
 
-/// Private content that nodes of both versions wrote is one, and goes as one.
+/// Private content that nodes of both versions wrote goes as one.
 #[tokio::test]
-async fn private_content_of_both_layouts_is_listed_and_removed_as_one() {
+async fn private_content_of_both_layouts_is_listed_and_removed() {
     let bucket = Bucket::new().paged(3);
     let s3 = open(&bucket);
     let mut keys = Vec::new();
@@ -339,12 +339,48 @@ async fn private_content_of_both_layouts_is_listed_and_removed_as_one() {
     let areas: Vec<_> = listed.iter().map(|key| format!("{:?}", key.area)).collect();
     let mut changes = areas.clone();
     changes.dedup();
-    assert_eq!(changes.len(), 3, "repository after repository: {areas:?}");
+    assert_eq!(changes.len(), 6, "repository after repository in each layout: {areas:?}");
     let unordered = |keys: &[Key]| {
         keys.iter().map(|key| format!("{key:?}")).collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(listed.len(), keys.len(), "each once");
+    assert_eq!(listed.len(), 15 + 15, "what lies in both places comes twice");
     assert_eq!(unordered(&listed), unordered(&keys));
     assert_eq!(Store::remove(&s3, &keys).await, Ok(()));
     assert_eq!(bucket.keys(), [""; 0]);
+}
+
+/// Repositories whose content lies in both layouts are visited twice, and no use of it is lost.
+#[tokio::test]
+async fn use_of_private_content_of_both_layouts_is_remembered() {
+    let bucket = Bucket::new();
+    let now = clock::to_unix(std::time::SystemTime::now());
+    let (new, old) = (content(100), content(200));
+    let used = now - 3 * 86_400;
+    let names = ["acme/one", "acme/two"];
+    let record = |name: &str| format!("registry-mirror/v1/use/private/{name}/_");
+    let line = |name: &str, bytes: &Bytes| format!("{used} {name}@{}\n", key(bytes).digest);
+    for name in names {
+        for (bytes, root) in [(&new, "upstreams/docker.io/"), (&old, "")] {
+            let hex = key(bytes).digest.hex();
+            let blob = format!("{name}/_blobs/sha256/{}/{hex}/data", &hex[..2]);
+            bucket.put_marked(&format!("registry-mirror/v1/{root}private/{blob}"), bytes.clone());
+        }
+        let lines = [&new, &old].map(|bytes| line(name, bytes)).concat();
+        bucket.put(&record(name), format!("registry-mirror use 1\n{lines}"));
+    }
+    let (since, last) = (now - 9 * 86_400, now - 3600);
+    let state = format!(r#"{{"since":{since},"swept":{last},"active":{last},"interval":3600}}"#);
+    bucket.put("registry-mirror/v1/sweep/state", state);
+    let directory = tempfile::tempdir().unwrap();
+    let mirror = mirror_on(&bucket, tuning(), directory.path(), |_| {});
+    for _ in 0..2 {
+        let swept = mirror.sweep(&|_: Step| {}).await.unwrap();
+        assert_eq!((swept.left.objects, swept.removed.objects), (4, 0));
+        for name in names {
+            let text = String::from_utf8(bucket.bytes(&record(name)).unwrap().to_vec()).unwrap();
+            for bytes in [&new, &old] {
+                assert!(text.contains(&line(name, bytes)), "{name}: {text}");
+            }
+        }
+    }
 }

@@ -158,7 +158,11 @@ impl<'a> Walk<'a> {
                             self.end(done).await?;
                         }
                         unseen.remove(&part);
-                        self.begin(part.clone(), reported.remove(&part)).await?
+                        let uses = match self.visits_twice() {
+                            true => reported.get(&part).cloned(),
+                            false => reported.remove(&part),
+                        };
+                        self.begin(part.clone(), uses).await?
                     }
                 };
                 visit.see(self, listed);
@@ -179,6 +183,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Returns true if a repository that is not public is visited once for each layout.
+    fn visits_twice(&self) -> bool {
+        self.mirror.parts.layout.reads_old()
+    }
+
     async fn begin(
         &mut self,
         part: Part,
@@ -193,14 +202,13 @@ impl<'a> Walk<'a> {
 
     /// Removes what of a part is to go, and writes down what is known of the rest.
     async fn end(&mut self, mut visit: Visit) -> Result<(), SweepError> {
-        // Of a bucket that hosts a registry's images no content is seen; it may become a mirror's.
-        let remembered = match self.mirror.keeper.hosted() {
-            None => self.now.saturating_sub(ON_ITS_WAY.as_secs()),
-            Some(_) => {
-                let expire_after = self.mirror.parts.settings.load().expire_after.0;
-                self.now.saturating_sub(expire_after.max(ON_ITS_WAY).as_secs())
-            }
+        // Not all of a part is seen where a registry hosts images, or by a visit for each layout.
+        let sees_all = self.mirror.keeper.hosted().is_none() && !self.visits_twice();
+        let remembered = match sees_all {
+            true => ON_ITS_WAY,
+            false => self.mirror.parts.settings.load().expire_after.0.max(ON_ITS_WAY),
         };
+        let remembered = self.now.saturating_sub(remembered.as_secs());
         let absent = std::mem::take(&mut visit.known.uses).into_iter();
         let mut kept = visit.kept;
         kept.extend(absent.filter(|(_, used)| used.last > remembered && used.last <= self.latest));

@@ -1,6 +1,6 @@
 //! Listings.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
 use aws_sdk_s3::{
     operation::list_objects_v2::builders::ListObjectsV2FluentBuilder, types::MultipartUpload,
@@ -17,6 +17,9 @@ use crate::store::{Area, Key, Listed, Page, Shard, StoreError, StrayUpload, Tena
 const LIST: &str = "ListObjectsV2";
 const UPLOADS: &str = "ListMultipartUploads";
 const ABORT: &str = "AbortMultipartUpload";
+/// Beginning of a cursor within layout 1. No token of a store begins so: they are opaque base64 or
+/// keys.
+const OLD: &str = "\u{1}";
 
 /// One object of a listing.
 pub(super) struct Object {
@@ -98,38 +101,30 @@ impl Inner {
         Ok(Page { entries: entries.collect(), next: page.next })
     }
 
-    /// One page of the content of all repositories that are not public, repository after repository.
-    /// Content that lies in both layouts is one entry. A cursor is the last path.
+    /// One page of the content of all repositories that are not public: first that of this layout,
+    /// repository after repository in the store's own order, then that of layout 1.
     pub(super) async fn private(&self, from: Option<String>) -> Result<Page<Listed>, StoreError> {
-        let old = self.keys.reads_old().then(|| self.keys.old_private());
-        let mut found = BTreeMap::<String, (i64, SystemTime)>::new();
-        // The last path up to which all that there is has come.
-        let mut end: Option<String> = None;
-        for start in [Some(self.keys.private()), old].into_iter().flatten() {
-            let call = self.client(LIST).await?.list_objects_v2().prefix(start.as_str());
-            let after = from.as_ref().map(|from| format!("{start}{from}"));
-            let page = self.page(call.set_start_after(after)).await?;
-            let rest = |object: &Object| object.key.strip_prefix(&start).map(str::to_owned);
-            if let Some(last) = page.entries.last().filter(|_| page.next.is_some()) {
-                end = end.into_iter().chain(rest(last)).min();
-            }
-            for object in page.entries {
-                let (Some(path), Some(size)) = (rest(&object), object.size) else { continue };
-                let known = found.entry(path).or_insert((size, object.stored));
-                known.1 = known.1.max(object.stored);
-            }
-        }
-        if let Some(end) = &end {
-            found.retain(|path, _| path <= end);
-        }
-        if end.is_some() && end <= from {
-            return Err(broken(LIST, "a listing that does not go on"));
-        }
-        let entries = found.into_iter().filter_map(|(path, (size, stored))| {
-            let size = u64::try_from(size).ok()?;
-            Some(Listed { key: Keys::private_at(&path)?, size, stored })
+        let (is_old, token) = match from {
+            None => (false, None),
+            Some(from) => match from.strip_prefix(OLD) {
+                Some(token) => (true, Some(token.to_owned()).filter(|token| !token.is_empty())),
+                None => (false, Some(from)),
+            },
+        };
+        let root = if is_old { self.keys.old_private() } else { self.keys.private() };
+        let page = self.objects(root.clone(), token).await?;
+        let entries = page.entries.into_iter().filter_map(|object| {
+            let size = object.size.and_then(|size| u64::try_from(size).ok())?;
+            let key = Keys::private_at(object.key.strip_prefix(&root)?)?;
+            Some(Listed { key, size, stored: object.stored })
         });
-        Ok(Page { entries: entries.collect(), next: end })
+        let entries = entries.collect();
+        let next = match page.next {
+            Some(token) if is_old => Some(format!("{OLD}{token}")),
+            None if !is_old && self.keys.reads_old() => Some(OLD.to_owned()),
+            next => next,
+        };
+        Ok(Page { entries, next })
     }
 
     /// One page of uploads that nobody finished, of those that may be ours.

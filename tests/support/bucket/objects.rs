@@ -422,7 +422,7 @@ impl S3 for Bucket {
         let input = request.input;
         check_bucket(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
-        let after = input.continuation_token.or(input.start_after).unwrap_or_default();
+        let after = input.continuation_token.unwrap_or_default();
         let delimiter = input.delimiter.unwrap_or_default();
         let state = self.state();
         let asked = input.max_keys.map_or(1000, |keys| keys as usize).min(1000);
