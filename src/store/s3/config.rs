@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{settings::KmsKey, store::Layout};
 
-/// Which bucket, and how it is written to.
+/// A bucket, and the way to write to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Its name.
@@ -13,9 +13,9 @@ pub struct Bucket {
     pub region: Option<String>,
     /// The address of an S3-compatible store; none: AWS.
     pub endpoint: Option<String>,
-    /// Whether it is made where it is missing.
+    /// True if it is made where it is missing.
     pub create: bool,
-    /// Whether every object must be written encrypted.
+    /// True if every object must be written encrypted.
     pub encrypt: bool,
     /// The KMS key to encrypt with; none: as the bucket's default says.
     pub key: Option<KmsKey>,
@@ -39,16 +39,16 @@ pub struct Tuning {
     pub probe_part: u64,
     /// The wait before the second attempt of a call; it doubles with each further one.
     pub backoff: Duration,
-    /// How long a connection may take to open.
+    /// Maximum time to open a connection.
     pub connect: Duration,
-    /// How long the store may take to answer, not counting the time to send a body.
+    /// Maximum time for the store to answer, without the time to send a body.
     pub answer: Duration,
-    /// How long it may take to put parts together; S3 "could take several minutes" (API reference,
+    /// Maximum time to put parts together; S3 "could take several minutes" (API reference,
     /// CompleteMultipartUpload).
     pub complete: Duration,
-    /// How long a body may stand still.
+    /// Maximum time for which a body may stand still.
     pub stall: Duration,
-    /// How long STS and KMS may take to answer, which are asked for what is good to know.
+    /// Maximum time for STS and KMS to answer, which are asked for what is good to know.
     pub aside: Duration,
 }
 
