@@ -214,10 +214,8 @@ impl Inner {
         self.note_hosting().await?;
         self.parts.far.adopt(self.parts.node.id()).await?;
         self.keeper.look_at_tenancy().await?;
-        let summary =
-            "all content of the bucket is a mirror's from now on, and is cleaned up when \
-                       nobody used it for `expire_after`"
-                .into();
+        let mut summary = String::from("all content of the bucket is a mirror's from now on, ");
+        summary += "and is cleaned up when nobody used it for `expire_after`";
         tell(Line::Done { summary, fine: true });
         Ok(())
     }

@@ -222,9 +222,17 @@ impl Keeper {
     /// Notes how the write of a record ended. Only that of another takes it back: content may be
     /// taken all the same.
     fn note_record(&self, error: Option<&StoreError>) {
-        *lock(&self.shared.refused_record) =
-            error.map(|error| format!("records cannot be written: {error}"));
+        let why = error.map(|error| format!("records cannot be written: {error}"));
+        let before = std::mem::replace(&mut *lock(&self.shared.refused_record), why);
+        if let (Some(error), None) = (error, before) {
+            tracing::warn!(%error, hint = error.hint(), "records cannot be written to the bucket");
+        }
         self.count_refusals();
+    }
+
+    /// Returns true if the last record was refused.
+    pub(in crate::mirror) fn refuses_records(&self) -> bool {
+        lock(&self.shared.refused_record).is_some()
     }
 
     fn count_refusals(&self) {

@@ -527,3 +527,17 @@ async fn a_listing_that_is_cut_off_shows_no_bucket_of_ours() {
     }
     hosted.is_untouched(&bucket, "cut off");
 }
+
+/// What was let pass for a schedule's sake was not looked at.
+#[tokio::test]
+async fn what_may_be_removed_soon_is_looked_at_again_where_the_schedule_is_gone() {
+    let bucket = Bucket::new();
+    let theirs = content(1000);
+    bucket.put(&place(&key(&theirs)), theirs.clone());
+    bucket.put("scheduler-state.json", "{}");
+    let s3 = open(&bucket);
+    assert_eq!(s3.may_remove(&[key(&theirs)]).await, Ok(()));
+    bucket.take("scheduler-state.json");
+    is_hosted(Store::remove(&s3, &[key(&theirs)]).await.map_err(StoreError::from), "soon");
+    assert_eq!(bucket.bytes(&place(&key(&theirs))), Some(theirs));
+}

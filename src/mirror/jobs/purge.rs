@@ -126,10 +126,10 @@ impl Purge<'_> {
                 None => return Ok(false),
             },
         };
-        match is_stored {
-            _ if self.dry_run => {}
-            true => keeper.drop(&key).await?,
-            false => keeper.drop_near(&key).await?,
+        if !self.dry_run {
+            let dropped =
+                if is_stored { keeper.drop(&key).await } else { keeper.drop_near(&key).await };
+            dropped?;
         }
         if self.gone.insert(key.clone()) {
             self.bytes += size;

@@ -33,10 +33,7 @@ impl Records for Noted {
         // What passes is met again soon.
         match &written {
             Ok(_) => self.keeper.note_record(None),
-            Err(error) if !error.retryable() => {
-                self.keeper.tell_refused_record(error);
-                self.keeper.note_record(Some(error));
-            }
+            Err(error) if !error.retryable() => self.keeper.note_record(Some(error)),
             Err(_) => {}
         }
         written

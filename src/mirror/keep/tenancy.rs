@@ -34,11 +34,6 @@ impl Keeper {
         found
     }
 
-    /// Returns true if the last record was refused.
-    pub(in crate::mirror) fn refuses_records(&self) -> bool {
-        lock(&self.shared.refused_record).is_some()
-    }
-
     /// The reason why the shared store is not used for content, if a registry hosts images there.
     pub(in crate::mirror) fn hosted(&self) -> Option<StoreError> {
         lock(&self.shared.hosted).clone()

@@ -107,12 +107,4 @@ impl Keeper {
         }
         *told = findings;
     }
-
-    /// Says in the log that a record was refused, once for each reason.
-    pub(super) fn tell_refused_record(&self, error: &StoreError) {
-        if lock(&self.shared.refused_record).is_none() {
-            let hint = error.hint();
-            tracing::warn!(%error, hint, "records cannot be written to the bucket");
-        }
-    }
 }

@@ -154,9 +154,9 @@ impl Inner {
     /// It cannot be told.
     pub(super) async fn is_registrys(&self, keys: &Keys) -> Result<bool, StoreError> {
         Ok(match self.claim(keys).await? {
-            Some(Tenancy::Mirror) => false,
-            Some(_) => true,
-            None => self.unmarked_of_a_sample(keys).await?.is_some(),
+            Tenancy::Mirror => false,
+            Tenancy::Registry { .. } => true,
+            Tenancy::Unclaimed => self.unmarked_of_a_sample(keys).await?.is_some(),
         })
     }
 
@@ -165,29 +165,28 @@ impl Inner {
         self.first_unmarked(sample).await
     }
 
-    /// Tenancy of what lies below the prefix of `keys`, if anything claims it.
-    async fn claim(&self, keys: &Keys) -> Result<Option<Tenancy>, StoreError> {
+    /// Tenancy of what lies below the prefix of `keys`, as far as anything but content shows it.
+    async fn claim(&self, keys: &Keys) -> Result<Tenancy, StoreError> {
         let is_mirrors = self.look(&keys.scheduler()).await?.is_some()
             || self.look(&keys.adopted()).await?.is_some();
         if is_mirrors {
-            return Ok(Some(Tenancy::Mirror));
+            return Ok(Tenancy::Mirror);
         }
         for prefix in [keys.repositories(), keys.lockfiles()] {
             if !self.first_of(prefix.clone(), 1).await?.is_empty() {
-                return Ok(Some(hosted(format!("something lies below `{prefix}`"))));
+                return Ok(hosted(format!("something lies below `{prefix}`")));
             }
         }
-        Ok(None)
+        Ok(Tenancy::Unclaimed)
     }
 
     async fn find_tenant(&self) -> Result<Tenancy, StoreError> {
-        match self.claim(&self.keys).await? {
-            Some(Tenancy::Mirror) => {
-                lock(&self.tenancy.unmarked).take();
-                return Ok(Tenancy::Mirror);
-            }
-            Some(found) => return Ok(found),
-            None => {}
+        let found = self.claim(&self.keys).await?;
+        if found == Tenancy::Mirror {
+            lock(&self.tenancy.unmarked).take();
+        }
+        if found != Tenancy::Unclaimed {
+            return Ok(found);
         }
         let unmarked = lock(&self.tenancy.unmarked).clone();
         let still = match &unmarked {
@@ -205,20 +204,24 @@ impl Inner {
     /// # Errors
     /// [`StoreError::Hosted`] if they are a registry's; any other if that cannot be told.
     pub(super) async fn may_remove(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.tenant_of(keys).await?.check()
+    }
+
+    /// Tenancy of the bucket, with what `keys` show where nobody claims it.
+    async fn tenant_of(&self, keys: &[String]) -> Result<Tenancy, StoreError> {
         let mut public: Vec<String> =
             keys.iter().filter(|key| self.keys.is_public(key)).cloned().collect();
         if public.is_empty() {
-            return Ok(());
+            return Ok(Tenancy::Mirror);
         }
         let marked = lock(&self.tenancy.marked).take();
         if let Some((_, marked)) = marked.filter(|(at, _)| at.elapsed() < MARK_LIFETIME) {
             public.retain(|key| !marked.contains(key));
         }
-        let found = match self.look_at_tenancy().await? {
-            Tenancy::Unclaimed => self.found_marked(public).await?,
-            found => found,
-        };
-        found.check()
+        match self.look_at_tenancy().await? {
+            Tenancy::Unclaimed => self.found_marked(public).await,
+            found => Ok(found),
+        }
     }
 
     /// The same some time before: what bears our mark need not be looked at then.
@@ -226,9 +229,12 @@ impl Inner {
     /// # Errors
     /// As for [`Self::may_remove`].
     pub(super) async fn may_remove_soon(&self, keys: &[String]) -> Result<(), StoreError> {
-        self.may_remove(keys).await?;
-        *lock(&self.tenancy.marked) = Some((Instant::now(), keys.iter().cloned().collect()));
-        Ok(())
+        let found = self.tenant_of(keys).await?;
+        // Only then were they looked at.
+        if found == Tenancy::Unclaimed {
+            *lock(&self.tenancy.marked) = Some((Instant::now(), keys.iter().cloned().collect()));
+        }
+        found.check()
     }
 
     /// Looks again before what was `seen` under `key` is replaced.
@@ -304,13 +310,13 @@ impl Inner {
     /// # Errors
     /// [`StoreError::Hosted`] if it is one already, for which everything is looked at.
     pub(super) async fn adopt_for_rollback(&self) -> Result<(), StoreError> {
-        let found = match self.look_at_tenancy().await? {
-            Tenancy::Unclaimed => self.examine_all().await?,
-            found => found,
-        };
+        let mut found = self.look_at_tenancy().await?;
+        if found == Tenancy::Unclaimed {
+            self.examine_all().await?.check()?;
+            // That may have taken long.
+            found = self.look_at_tenancy().await?;
+        }
         found.check()?;
-        // That may have taken long.
-        self.look_at_tenancy().await?.check()?;
         if self.look(&self.keys.adopted()).await?.is_none() {
             self.adopt("rollback to registry:2").await?;
         }
